@@ -1,0 +1,77 @@
+# Every command of the project. `make demo` and `make test` work alone on a bare clone:
+# they need python3 (3.11 or later), a Rust toolchain and this file.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# A stamp file says that a step is done; it is redone when what it was made from is newer.
+TOOLS := $(VENV)/.tools
+BUILT := $(VENV)/.built
+KERNEL := Cargo.toml $(wildcard Cargo.lock) pyproject.toml $(shell find rust -name '*.rs')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types bench lock ci clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
+		| awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+setup: $(BUILT) ## Make .venv, install the locked tools, build the package in release mode.
+
+demo: $(BUILT) ## Run the engine on a small book: rank, lights, a plan and why.
+	$(BIN)/deleverage demo
+
+test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
+	cargo test --locked --quiet
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(TOOLS) ## Check the form of the Python and Rust sources.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+
+format: $(TOOLS) ## Bring the sources into form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt
+
+types: $(BUILT) ## Check the types, and the kernel's stub against the kernel.
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest deleverage._core
+
+bench: $(BUILT) ## Measure the kernel and write benches/README.md.
+	$(BIN)/deleverage bench $(ARGS)
+
+lock: ## Lock the Python tools again, with hashes.
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate --extra cli --extra bench --group dev \
+		pyproject.toml --output-file requirements/dev.lock
+
+ci: lint types test ## Run what the build machine runs.
+
+clean: ## Remove what was built (the next command makes it again).
+	rm -rf $(VENV) target dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find python -name '_core*.so' -delete
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "setup: expected Python 3.11 or later, got $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(TOOLS): requirements/dev.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.lock
+	@touch $@
+
+$(BUILT): $(TOOLS) $(KERNEL)
+	@command -v cargo >/dev/null \
+		|| { echo "setup: expected a Rust toolchain (cargo) on the path, got none; install it with rustup" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@

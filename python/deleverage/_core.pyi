@@ -1,0 +1,61 @@
+"""The contract with the Rust kernel; `deleverage.ranking` and `deleverage.model` are its faces.
+
+A subject is (columns, accounts or None, rates, rule codes, instruction set), as `ranking` makes it.
+Bad rows come back as a row number (-1 where there is none) beside the array.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+def decimals(
+    values: npt.NDArray[np.float64], market: npt.NDArray[np.uint32] | None = None, markets: int = 1
+) -> tuple[npt.NDArray[np.uint8] | None, int]: ...
+def first_duplicate(ids: npt.NDArray[np.uint64]) -> tuple[int, int] | None: ...
+def floor(
+    columns: list[npt.NDArray[np.int64]],
+    gather: tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]] | None,
+    variant: int,
+    threads: int,
+) -> int: ...
+def floor_variants() -> list[str]: ...
+def is_release_build() -> bool: ...
+def levels() -> list[str]: ...
+def lights(
+    subject: tuple[Any, ...], bands: int, weight: str, threads: int
+) -> npt.NDArray[np.uint8]: ...
+def order(
+    subject: tuple[Any, ...], rows: npt.NDArray[np.int64], threads: int
+) -> npt.NDArray[np.int64]: ...
+def quantise(
+    values: npt.NDArray[np.float64], exponent: int
+) -> tuple[npt.NDArray[np.int64] | None, int]: ...
+def rank(subject: tuple[Any, ...], threads: int) -> npt.NDArray[np.int64]: ...
+def score(
+    subject: tuple[Any, ...], threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]: ...
+def select(
+    subject: tuple[Any, ...],
+    side: int,
+    lots: int,
+    excluded: npt.NDArray[np.int64],
+    threads: int,
+) -> tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    tuple[int, float] | None,
+    int | None,
+    int,
+    int,
+]: ...
+def shares(
+    values: npt.NDArray[np.int64],
+    parts: npt.NDArray[np.int64],
+    wholes: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64] | None, int]: ...
+def values(
+    lots: npt.NDArray[np.int64],
+    prices: npt.NDArray[np.int64],
+    rate: tuple[int, int, bool],
+) -> tuple[npt.NDArray[np.int64] | None, int, int]: ...

@@ -1,0 +1,273 @@
+"""Where data goes and in what shape: table, JSON, CSV, Parquet; standard output or a file.
+
+In JSON, money, prices and sizes are strings, and so are ids: a reader that parses numbers as
+doubles must not change them. Counts, ranks, lights and scores are numbers; a score that does not
+exist is null.
+"""
+
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+
+import polars as pl
+
+from deleverage.cli.exits import OutputError
+from deleverage.cli.options import Format
+from deleverage.errors import InputError
+
+__all__ = ["Sink", "emit_frame", "emit_record", "json_value"]
+
+TEXT_COLUMNS = frozenset(
+    {
+        "position_id",
+        "account",
+        "market",
+        "qty",
+        "entry_price",
+        "entry_value",
+        "margin",
+        "bankruptcy_price",
+        "bankruptcy_value",
+        "maintenance_margin",
+        "initial_margin",
+        "leverage",
+        "open_value",
+        "period_profit",
+        "hedged_qty",
+        "wallet_balance",
+        "equity",
+        "mark_price",
+        "qty_closed",
+        "qty_left",
+        "price",
+    }
+)
+"""Columns that are strings in JSON whatever their type: money, prices, sizes, ids."""
+
+
+_SUFFIXES = {
+    ".json": Format.JSON,
+    ".csv": Format.CSV,
+    ".parquet": Format.PARQUET,
+    ".txt": Format.TABLE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Where one command's data goes.
+
+    Attributes:
+        format: the shape.
+        path: a file, or None for standard output.
+    """
+
+    format: Format
+    path: Path | None
+
+    @classmethod
+    def of(cls, shape: Format | None, output: str, *, allowed: tuple[Format, ...]) -> "Sink":
+        """Settle shape and place from the options of a command.
+
+        Args:
+            shape: `--format`, or None to follow the file's suffix (a table without one).
+            output: `-o`; `-` is standard output.
+            allowed: shapes that the command has.
+
+        Returns:
+            The sink.
+
+        Raises:
+            InputError: the command has no such shape, or Parquet would go to a terminal.
+        """
+        path = None if output == "-" else Path(output)
+        suffix = "" if path is None else path.suffix.lower()
+        chosen = shape or _SUFFIXES.get(suffix, Format.TABLE)
+        if chosen not in allowed:
+            names = ", ".join(allowed)
+            raise InputError(f"--format: expected one of {names} here, got {chosen}")
+        if chosen is Format.PARQUET and path is None and sys.stdout.isatty():
+            raise InputError("--format parquet: expected -o FILE or a pipe, got a terminal")
+        return cls(format=chosen, path=path)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person watches the data arrive."""
+        return self.path is None and sys.stdout.isatty()
+
+    def write_text(self, text: str) -> None:
+        """Write text; a last newline is added where it is missing.
+
+        Args:
+            text: what to write.
+
+        Raises:
+            OutputError: the file cannot be written.
+            BrokenPipeError: the reader of standard output went away.
+        """
+        ended = text if text.endswith("\n") else f"{text}\n"
+        self.write_bytes(ended.encode())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes.
+
+        Args:
+            data: what to write.
+
+        Raises:
+            OutputError: the file cannot be written.
+            BrokenPipeError: the reader of standard output went away.
+        """
+        if self.path is None:
+            _write_standard_output(data)
+        else:
+            _write_file(self.path, data)
+
+
+def emit_frame(frame: pl.DataFrame, sink: Sink, *, table: Callable[[pl.DataFrame], str]) -> None:
+    """Write a frame in the sink's shape.
+
+    Args:
+        frame: the data.
+        sink: shape and place.
+        table: draws the table for people.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if sink.format is Format.TABLE:
+        sink.write_text(table(frame))
+    elif sink.format is Format.JSON:
+        sink.write_text(_json_rows(frame))
+    elif sink.format is Format.CSV:
+        sink.write_text(_flat(frame).write_csv())
+    else:
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        sink.write_bytes(buffer.getvalue())
+
+
+def emit_record(record: Mapping[str, object], sink: Sink, *, table: Callable[[], str]) -> None:
+    """Write a record as JSON or as the table for people.
+
+    Args:
+        record: names and values; frames inside become lists of rows.
+        sink: shape and place; JSON or table.
+        table: draws the table for people.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if sink.format is Format.TABLE:
+        sink.write_text(table())
+    else:
+        sink.write_text(json.dumps(json_value(record), indent=2, ensure_ascii=False))
+
+
+def json_value(value: object) -> object:
+    """Turn a value into what JSON can hold without changing a number.
+
+    Args:
+        value: a scalar, a mapping, a sequence or a frame.
+
+    Returns:
+        The same as JSON types.
+    """
+    if isinstance(value, pl.DataFrame):
+        return list(_json_records(value))
+    if isinstance(value, Mapping):
+        return {str(key): json_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_value(inner) for inner in value]
+    return _json_scalar(value)
+
+
+def _json_scalar(value: object) -> object:
+    """One scalar as a JSON type."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _json_rows(frame: pl.DataFrame) -> str:
+    """A JSON list with one row a line."""
+    rows = ",\n".join(json.dumps(record, ensure_ascii=False) for record in _json_records(frame))
+    return f"[\n{rows}\n]" if rows else "[]"
+
+
+def _json_records(frame: pl.DataFrame) -> Iterator[dict[str, object]]:
+    """The rows as JSON objects."""
+    for row in frame.iter_rows(named=True):
+        yield {
+            name: _as_text(value) if name in TEXT_COLUMNS else json_value(value)
+            for name, value in row.items()
+        }
+
+
+def _as_text(value: object) -> str | None:
+    """A number or an id as text without an exponent."""
+    if value is None:
+        return None
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}" if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value)
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with columns that CSV can hold: nested values become JSON text."""
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    texts = [
+        pl.Series(name, [json.dumps(json_value(v)) for v in frame[name].to_list()], pl.String)
+        for name in nested
+    ]
+    return frame.with_columns(texts)
+
+
+def _write_standard_output(data: bytes) -> None:
+    """Write to standard output and see it through."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}; nothing more was written") from error
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; devices and pipes are written in place."""
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as device:
+                device.write(data)
+            return
+        _replace_file(path, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    """Write beside the file, then take its place."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""`deleverage plan`: who is cut, by how much, at what price, and why."""
+
+from dataclasses import dataclass
+
+from deleverage import planning
+from deleverage.cli.exits import ExitCode, say
+from deleverage.cli.inputs import Inputs, decimal_of, request_of, venue_of
+from deleverage.cli.options import Format, Side
+from deleverage.cli.output import Sink, emit_frame, emit_record
+from deleverage.cli.tables import Page
+
+__all__ = ["Wish", "plan_event", "plan_facts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was typed; numbers are still text.
+
+    Attributes:
+        venue: edition by name or path.
+        market: the bankrupt position's market.
+        bankrupt_side: its side, or None to take it from the directory.
+        qty: contracts, or None to take them from the directory.
+        bankruptcy_price: frozen at takeover, or None.
+        bankrupt_account: never cut against itself, or None.
+        exclude: accounts that are never cut.
+        explain: the account that asks, or None.
+    """
+
+    venue: str
+    market: str
+    bankrupt_side: Side | None = None
+    qty: str | None = None
+    bankruptcy_price: str | None = None
+    bankrupt_account: str | None = None
+    exclude: tuple[str, ...] = ()
+    explain: str | None = None
+
+
+def plan_event(inputs: Inputs, wish: Wish, *, shape: Format | None, output: str) -> int:
+    """Plan one event and write it.
+
+    Args:
+        inputs: the paths of the frames.
+        wish: what was typed.
+        shape: `--format`; CSV and Parquet hold the fills alone.
+        output: `-o`.
+
+    Returns:
+        The exit code; 4 where the queue was too short.
+
+    Raises:
+        InputError: an input is not what the contract says.
+    """
+    sink = Sink.of(shape, output, allowed=tuple(Format))
+    side = None if wish.bankrupt_side is None else wish.bankrupt_side.value
+    request = request_of(inputs, market=wish.market, bankrupt_side=side, qty=wish.qty)
+    price = wish.bankruptcy_price
+    plan = planning.plan(
+        inputs.positions,
+        marks=inputs.marks,
+        venue=venue_of(wish.venue),
+        market=wish.market,
+        bankrupt_side=request.bankrupt_side,
+        qty=request.qty,
+        bankruptcy_price=None if price is None else decimal_of(price, option="--bankruptcy-price"),
+        bankrupt_account=wish.bankrupt_account,
+        exclude=wish.exclude,
+        accounts=inputs.accounts,
+        markets=inputs.markets,
+        neutral=inputs.neutral,
+    )
+    explanation = None if wish.explain is None else str(plan.explain(wish.explain))
+    _write(plan, explanation, wish, sink)
+    if plan.unfilled > 0:
+        say(f"not fully covered: {plan.unfilled} of {request.qty} contracts are left")
+        return ExitCode.NOT_COVERED
+    return ExitCode.DONE
+
+
+def plan_facts(plan: planning.Plan) -> dict[str, object]:
+    """The plan without its fills, for people and for JSON.
+
+    Args:
+        plan: what `plan` returned.
+
+    Returns:
+        Value by name.
+    """
+    return {
+        "fills": plan.fills.height,
+        "closed": plan.fills["qty_closed"].sum(),
+        "unfilled": plan.unfilled,
+        "cut": plan.cut,
+        "reason": plan.reason,
+        "digest": plan.digest,
+    }
+
+
+def _write(plan: planning.Plan, explanation: str | None, wish: Wish, sink: Sink) -> None:
+    """The plan in the sink's shape."""
+    if sink.format in (Format.CSV, Format.PARQUET):
+        emit_frame(plan.fills, sink, table=str)
+        say(f"{plan.fills.height} fills, unfilled {plan.unfilled}, digest {plan.digest}")
+        if explanation is not None:
+            say(explanation)
+        return
+
+    def table() -> str:
+        page = Page(is_terminal=sink.is_terminal)
+        page.frame("fills", plan.fills)
+        page.facts(f"plan for {wish.market} by {wish.venue}", plan_facts(plan))
+        if explanation is not None:
+            page.text(explanation)
+        return str(page)
+
+    record = plan_facts(plan) | {"fills": plan.fills, "explanation": explanation}
+    emit_record(record, sink, table=table)

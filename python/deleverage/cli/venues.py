@@ -1,0 +1,79 @@
+"""`deleverage venues`: the editions in a table, or one edition as a formula with its sources."""
+
+import polars as pl
+
+from deleverage.cli.exits import ExitCode
+from deleverage.cli.inputs import venue_of
+from deleverage.cli.options import Format
+from deleverage.cli.output import Sink, emit_frame, emit_record
+from deleverage.cli.tables import Page
+from deleverage.venue import Venue, describe, venues
+
+__all__ = ["list_venues", "show_venue"]
+
+
+def list_venues(*, shape: Format | None, output: str) -> int:
+    """Write the editions, one a row.
+
+    Args:
+        shape: `--format`.
+        output: `-o`.
+
+    Returns:
+        The exit code.
+    """
+    sink = Sink.of(shape, output, allowed=tuple(Format))
+    editions = [Venue.load(name) for name in venues()]
+    frame = pl.DataFrame(
+        {
+            "venue": [venue.name for venue in editions],
+            "since": [venue.since for venue in editions],
+            "evidence": [venue.score.evidence.value for venue in editions],
+            "rule": [venue.summary for venue in editions],
+        },
+        schema={"venue": pl.String, "since": pl.String, "evidence": pl.String, "rule": pl.String},
+    )
+
+    def table(rows: pl.DataFrame) -> str:
+        page = Page(is_terminal=sink.is_terminal)
+        page.frame("", rows)
+        return str(page)
+
+    emit_frame(frame, sink, table=table)
+    return ExitCode.DONE
+
+
+def show_venue(name: str, *, shape: Format | None, output: str) -> int:
+    """Write one edition: its rule as a formula, its sources, what was never published.
+
+    Args:
+        name: edition by name or path.
+        shape: `--format`.
+        output: `-o`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        VenueError: there is no such edition; the nearest names are offered.
+        InputError: the edition has no such shape.
+    """
+    sink = Sink.of(shape, output, allowed=(Format.TABLE, Format.JSON))
+    venue = venue_of(name)
+    text = describe(venue)
+    record = {
+        "venue": venue.name,
+        "title": venue.title,
+        "since": venue.since,
+        "summary": venue.summary,
+        "needs": {
+            "positions": venue.needs.positions,
+            "isolated": venue.needs.isolated,
+            "accounts": venue.needs.accounts,
+            "tiers": venue.needs.tiers,
+        },
+        "unpublished": venue.unpublished,
+        "description": text,
+    }
+    emit_record(record, sink, table=lambda: text)
+    return ExitCode.DONE

@@ -1,0 +1,1 @@
+"""The laboratory: synthetic books, experiments on them, and the measurements."""

@@ -1,0 +1,1 @@
+"""Records, units and frames: what every floor above speaks in."""

@@ -1,0 +1,490 @@
+"""The array level: score, rank, select, order and light positions held as NumPy arrays.
+
+For people who hold their own columns and want no frames. Arrays are borrowed, not copied, may be
+read-only, must be contiguous and must not change during a call; the GIL is released. Every verb
+gives the same answer for any thread count, instruction set and row order (given ids).
+
+    columns = Columns(lots=lots, entry_value=entry_value, margin=margin, position_id=ids)
+    head = select(columns, Rate(mark_num=61_250), rule=rule, side=-1, lots=12_500)
+    head.rows, head.lots, head.unfilled
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deleverage import _core
+from deleverage.errors import InputError
+from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule, Tie, Weight
+
+__all__ = [
+    "FLOOR_VARIANTS",
+    "OWN_MARGIN",
+    "REASONS",
+    "Accounts",
+    "Columns",
+    "Ranking",
+    "Rate",
+    "Scores",
+    "Selection",
+    "floor",
+    "lights",
+    "order",
+    "rank",
+    "score",
+    "select",
+    "simd_levels",
+]
+
+Int64s = npt.NDArray[np.int64]
+Uint64s = npt.NDArray[np.uint64]
+Uint32s = npt.NDArray[np.uint32]
+Uint8s = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+#: An `account` entry that says: this row is judged on its own margin.
+OWN_MARGIN = 0xFFFF_FFFF
+
+#: Reasons by their code.
+REASONS: tuple[Reason, ...] = tuple(Reason)
+
+#: Names of the sum loops that make the floor of a speed claim.
+FLOOR_VARIANTS: tuple[str, ...] = tuple(_core.floor_variants())
+
+_NO_ROWS: Int64s = np.empty(0, dtype=np.int64)
+_INT64_COLUMNS = (
+    "lots",
+    "entry_value",
+    "margin",
+    "maintenance_margin",
+    "initial_margin",
+    "open_value",
+    "leverage",
+    "profit_lots",
+    "profit_value",
+    "created_at",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What one lot is worth at the mark: `mark_num / mark_den` money units, exactly.
+
+    Attributes:
+        mark_num: numerator, 0 < mark_num < 2**62.
+        mark_den: denominator, 0 < mark_den < 2**62.
+        is_inverse: an inverse contract, where a long gains as the value falls.
+    """
+
+    mark_num: int
+    mark_den: int = 1
+    is_inverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Positions as columns of n rows; money in units of the settlement asset, below 2**51.
+
+    Attributes:
+        lots: (n,) int64, signed and not 0; the sign is the side.
+        entry_value: (n,) int64, value at entry, without sign.
+        position_id: (n,) uint64, unique; the last tie key (without it the row number).
+        market: (n,) uint32, which of the rates; without it all rows belong to the only one.
+        margin: (n,) int64, margin of the position without unrealised profit.
+        maintenance_margin: (n,) int64.
+        initial_margin: (n,) int64.
+        open_value: (n,) int64, cumulative open value.
+        leverage: (n,) int64, leverage setting in ppm.
+        account: (n,) uint32, row of the account table, or `OWN_MARGIN`.
+        owner: (n,) uint32, number of the account; only for lights that count accounts.
+        profit_lots: (n,) int64, signed net lots of both hedge legs (joint rules).
+        profit_value: (n,) int64, signed net entry value of both hedge legs (joint rules).
+        tier: (n,) uint8, 0 is cut first.
+        created_at: (n,) int64, any clock (rules with a `newest` or `oldest` tie key).
+    """
+
+    lots: Int64s
+    entry_value: Int64s
+    position_id: Uint64s | None = None
+    market: Uint32s | None = None
+    margin: Int64s | None = None
+    maintenance_margin: Int64s | None = None
+    initial_margin: Int64s | None = None
+    open_value: Int64s | None = None
+    leverage: Int64s | None = None
+    account: Uint32s | None = None
+    owner: Uint32s | None = None
+    profit_lots: Int64s | None = None
+    profit_value: Int64s | None = None
+    tier: Uint8s | None = None
+    created_at: Int64s | None = None
+
+    def __post_init__(self) -> None:
+        """Checks kinds and dtypes; lengths and values are checked where they are read.
+
+        Raises:
+            InputError: a column is no one-dimensional contiguous array of its dtype.
+        """
+        for name in _INT64_COLUMNS:
+            _check(name, getattr(self, name), np.int64)
+        for name in ("market", "account", "owner"):
+            _check(name, getattr(self, name), np.uint32)
+        _check("tier", self.tier, np.uint8)
+        _check("position_id", self.position_id, np.uint64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The account table that `Columns.account` points into, m rows, money units.
+
+    Attributes:
+        equity: (m,) int64, of the whole account at the marks in use.
+        maintenance_margin: (m,) int64, of the whole account.
+        wallet_balance: (m,) int64.
+    """
+
+    equity: Int64s | None = None
+    maintenance_margin: Int64s | None = None
+    wallet_balance: Int64s | None = None
+
+    def __post_init__(self) -> None:
+        """Checks kinds and dtypes.
+
+        Raises:
+            InputError: a column is no one-dimensional contiguous int64 array.
+        """
+        for name in ("equity", "maintenance_margin", "wallet_balance"):
+            _check(f"accounts.{name}", getattr(self, name), np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Scores of all rows.
+
+    Attributes:
+        score: (n,) float64 for display, NaN where there is none; within 2**-28 * (1 + |score|)
+            of the exact rational that decides the order.
+        reason: (n,) uint8, index into `REASONS`; 0 where there is a score.
+    """
+
+    score: Floats
+    reason: Uint8s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Places of all rows.
+
+    Attributes:
+        rank: (n,) int64 within market and side, 1 is cut first, 0 is not in the queue.
+        score: as in `Scores`.
+        reason: as in `Scores`.
+    """
+
+    rank: Int64s
+    score: Floats
+    reason: Uint8s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The head of one side's queue that offsets a quantity.
+
+    Attributes:
+        rows: (k,) int64, the rows taken, in no promised order (see `order`).
+        lots: (k,) int64, lots closed of each, positive.
+        unfilled: lots that the side could not offset.
+        cut_row: the last row taken, -1 where none was.
+        cut_score: its float score, NaN where there is none.
+        partial_row: the row that is not taken whole, -1 where there is none.
+        rescans: passes repeated because the sampled cut was too high.
+    """
+
+    rows: Int64s
+    lots: Int64s
+    unfilled: int
+    cut_row: int
+    cut_score: float
+    partial_row: int
+    rescans: int
+
+
+def score(
+    columns: Columns,
+    rates: Rate | Sequence[Rate],
+    *,
+    rule: ScoreRule,
+    accounts: Accounts | None = None,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Scores:
+    """Score every row.
+
+    Args:
+        columns: positions of one market, or of many with `columns.market`.
+        rates: the market's rate, or one for each market code.
+        rule: the venue's rule.
+        accounts: the account table, where the rule judges accounts.
+        threads: how many to use, 0 for all.
+        simd: "auto" or one of `simd_levels()`; the bits are the same.
+
+    Returns:
+        Float scores and reasons.
+
+    Raises:
+        InputError: a column the rule reads is missing, or a value is out of range.
+    """
+    subject = _subject(columns, rates, rule, accounts, simd)
+    scores, reasons = _core.score(subject, _count("threads", threads))
+    return Scores(score=scores, reason=reasons)
+
+
+def rank(
+    columns: Columns,
+    rates: Rate | Sequence[Rate],
+    *,
+    rule: ScoreRule,
+    accounts: Accounts | None = None,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Ranking:
+    """Place every row within its market and side, exactly.
+
+    Args:
+        columns: as in `score`; `position_id` makes the order independent of the rows'.
+        rates: as in `score`.
+        rule: the venue's rule.
+        accounts: as in `score`.
+        threads: as in `score`.
+        simd: as in `score`.
+
+    Returns:
+        Ranks, float scores and reasons.
+
+    Raises:
+        InputError: as `score`.
+    """
+    subject = _subject(columns, rates, rule, accounts, simd)
+    count = _count("threads", threads)
+    scores, reasons = _core.score(subject, count)
+    return Ranking(rank=_core.rank(subject, count), score=scores, reason=reasons)
+
+
+def select(
+    columns: Columns,
+    rate: Rate,
+    *,
+    rule: ScoreRule,
+    side: int,
+    lots: int,
+    accounts: Accounts | None = None,
+    excluded: Int64s | None = None,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Selection:
+    """Take exactly the head of one side's queue that offsets a quantity.
+
+    Args:
+        columns: positions of one market.
+        rate: the market's rate.
+        rule: the venue's rule.
+        side: side of the candidates, +1 long or -1 short.
+        lots: lots to offset, more than 0 and less than 2**63.
+        accounts: as in `score`.
+        excluded: (e,) int64, rows that are no candidates.
+        threads: as in `score`.
+        simd: as in `score`.
+
+    Returns:
+        The rows, the lots closed of each, the cut and what is left.
+
+    Raises:
+        InputError: as `score`, or `side` or `lots` is out of range.
+    """
+    subject = _subject(columns, rate, rule, accounts, simd)
+    if side not in {1, -1}:
+        msg = f"side: expected 1 (long) or -1 (short), got {side!r}"
+        raise InputError(msg)
+    if not 0 < lots < 2**63:
+        msg = f"lots: expected more than 0 and less than 2**63, got {lots!r}"
+        raise InputError(msg)
+    barred = _NO_ROWS if excluded is None else np.unique(excluded).astype(np.int64)
+    rows, closed, cut, partial, unfilled, rescans = _core.select(
+        subject, side, lots, barred, _count("threads", threads)
+    )
+    return Selection(
+        rows=rows,
+        lots=closed,
+        unfilled=unfilled,
+        cut_row=-1 if cut is None else cut[0],
+        cut_score=float("nan") if cut is None else cut[1],
+        partial_row=-1 if partial is None else partial,
+        rescans=rescans,
+    )
+
+
+def order(
+    columns: Columns,
+    rate: Rate,
+    rows: Int64s,
+    *,
+    rule: ScoreRule,
+    accounts: Accounts | None = None,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Int64s:
+    """Bring chosen rows into queue order.
+
+    Args:
+        columns: positions of one market.
+        rate: the market's rate.
+        rows: (k,) int64, rows of one side that have a place in the queue.
+        rule: the venue's rule.
+        accounts: as in `score`.
+        threads: as in `score`.
+        simd: as in `score`.
+
+    Returns:
+        (k,) int64, the same rows, the first to be cut first.
+
+    Raises:
+        InputError: as `score`, or a row does not exist or has no place in the queue.
+    """
+    subject = _subject(columns, rate, rule, accounts, simd)
+    chosen = np.ascontiguousarray(rows, dtype=np.int64)
+    return _core.order(subject, chosen, _count("threads", threads))
+
+
+def lights(
+    columns: Columns,
+    rates: Rate | Sequence[Rate],
+    *,
+    rule: ScoreRule,
+    accounts: Accounts | None = None,
+    bands: int = 5,
+    weight: Weight | str = Weight.QUANTITY,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Uint8s:
+    """Light every row: in which of `bands` equal bands of its side's queue it stands.
+
+    The percentile of an entry is the share of its side's weight at or before it, front first; its
+    light is `bands + 1 - ceil(bands * percentile)`, in whole numbers.
+
+    Args:
+        columns: as in `score`; rows grouped by market are quicker.
+        rates: as in `score`.
+        rule: the venue's rule.
+        accounts: as in `score`.
+        bands: 1 to 100.
+        weight: quantity, entries, or accounts (each once, at its best entry; needs `owner`).
+        threads: as in `score`.
+        simd: as in `score`.
+
+    Returns:
+        (n,) uint8: `bands` is next in line, 1 the last, 0 not in the queue.
+
+    Raises:
+        InputError: as `score`, or `bands` or `weight` is out of range.
+    """
+    subject = _subject(columns, rates, rule, accounts, simd)
+    if not 1 <= bands <= 100:
+        msg = f"bands: expected 1 to 100, got {bands!r}"
+        raise InputError(msg)
+    return _core.lights(subject, bands, str(weight), _count("threads", threads))
+
+
+def floor(
+    columns: Sequence[Int64s],
+    *,
+    account: Uint32s | None = None,
+    table: Int64s | None = None,
+    variant: str = "sequential-widest",
+    threads: int = 0,
+) -> int:
+    """Sum the columns a rule reads: the least time that anything reading them can take.
+
+    Args:
+        columns: (n,) int64 each.
+        account: (n,) uint32, rows of `table` to gather.
+        table: (m,) int64.
+        variant: one of `FLOOR_VARIANTS`.
+        threads: as in `score`.
+
+    Returns:
+        The sum modulo 2**64; what counts is the time.
+
+    Raises:
+        InputError: the variant is unknown.
+    """
+    if variant not in FLOOR_VARIANTS:
+        msg = f"variant: expected one of {FLOOR_VARIANTS}, got {variant!r}"
+        raise InputError(msg)
+    gather = None if account is None or table is None else (account, table)
+    code = FLOOR_VARIANTS.index(variant)
+    return _core.floor(list(columns), gather, code, _count("threads", threads))
+
+
+def simd_levels() -> tuple[str, ...]:
+    """Name the instruction sets that this machine can run, narrowest first."""
+    return tuple(_core.levels())
+
+
+def _subject(
+    columns: Columns,
+    rates: Rate | Sequence[Rate],
+    rule: ScoreRule,
+    accounts: Accounts | None,
+    simd: str,
+) -> tuple[Any, ...]:
+    listed = [rates] if isinstance(rates, Rate) else list(rates)
+    for rate in listed:
+        for name in ("mark_num", "mark_den"):
+            if not 0 < getattr(rate, name) < 2**62:
+                msg = f"{name}: expected more than 0 and less than 2**62"
+                raise InputError(f"{msg}, got {getattr(rate, name)!r}")
+    numbers = [(rate.mark_num, rate.mark_den, rate.is_inverse) for rate in listed]
+    if columns.market is None and len(numbers) != 1:
+        msg = f"rates: expected one rate where there is no market column, got {len(numbers)}"
+        raise InputError(msg)
+    return (columns, accounts, numbers, _codes(rule), simd)
+
+
+def _codes(rule: ScoreRule) -> tuple[int, int, int, int, bool, int, list[int]]:
+    if not 1 <= rule.wallet_floor < 2**51:
+        msg = f"wallet_floor: expected 1 to 2**51 money units, got {rule.wallet_floor!r}"
+        raise InputError(msg)
+    ties = list(Tie)
+    return (
+        list(Basis).index(rule.basis),
+        list(Factor).index(rule.factor),
+        list(Loss).index(rule.loss),
+        list(NoEquity).index(rule.no_equity),
+        rule.joint_hedge,
+        rule.wallet_floor,
+        [ties.index(tie) for tie in rule.ties],
+    )
+
+
+def _check(name: str, values: object, dtype: type[np.generic]) -> None:
+    if values is None:
+        return
+    if not isinstance(values, np.ndarray) or values.ndim != 1:
+        msg = f"{name}: expected a one-dimensional NumPy array, got {type(values).__name__}"
+        raise InputError(msg)
+    if values.dtype != dtype:
+        msg = f"{name}: expected dtype {np.dtype(dtype).name}, got {values.dtype.name}"
+        raise InputError(msg)
+    if not values.flags.c_contiguous:
+        msg = f"{name}: expected a contiguous array, got a strided view; copy it first"
+        raise InputError(msg)
+
+
+def _count(name: str, value: int) -> int:
+    if not 0 <= value <= 1024:
+        msg = f"{name}: expected 0 (all) to 1024, got {value!r}"
+        raise InputError(msg)
+    return value

@@ -1,0 +1,94 @@
+//! The floor of every speed claim: summing exactly the columns that a rule reads.
+
+use rayon::prelude::*;
+
+use crate::select::CHUNK;
+use crate::simd::{Level, Task, dispatch};
+
+/// The four sum loops: columns one after the other or interleaved, baseline or widest set.
+pub const VARIANTS: [&str; 4] = [
+    "sequential-baseline",
+    "sequential-widest",
+    "interleaved-baseline",
+    "interleaved-widest",
+];
+
+/// What a rule reads of each row.
+#[derive(Debug, Clone, Copy)]
+pub struct Reads<'a> {
+    /// Columns of whole numbers.
+    pub columns: &'a [&'a [i64]],
+    /// Account of each row and the table it points into.
+    pub gather: Option<(&'a [u32], &'a [i64])>,
+}
+
+/// Sums everything once, in chunks over the threads of the pool; `variant` indexes [`VARIANTS`].
+#[must_use]
+pub fn floor(reads: Reads<'_>, variant: usize) -> i64 {
+    let rows = reads.columns.first().map_or(0, |column| column.len());
+    let level = if variant % 2 == 1 {
+        Level::detect()
+    } else {
+        Level::BASELINE
+    };
+    let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
+    let sum = |start: usize| {
+        let end = rows.min(start + CHUNK);
+        let is_interleaved = variant >= 2;
+        dispatch(
+            level,
+            Sum {
+                reads,
+                start,
+                end,
+                is_interleaved,
+            },
+        )
+    };
+    starts
+        .par_iter()
+        .map(|&start| sum(start))
+        .reduce(|| 0, i64::wrapping_add)
+}
+
+struct Sum<'a> {
+    reads: Reads<'a>,
+    start: usize,
+    end: usize,
+    is_interleaved: bool,
+}
+
+impl Task for Sum<'_> {
+    type Output = i64;
+
+    #[inline(always)]
+    fn run(self) -> i64 {
+        let step = if self.is_interleaved {
+            256
+        } else {
+            self.end - self.start
+        };
+        let mut total = 0i64;
+        let mut at = self.start;
+        while at < self.end {
+            let end = self.end.min(at + step);
+            for column in self.reads.columns {
+                total = total.wrapping_add(sum(&column[at..end]));
+            }
+            if let Some((account, table)) = self.reads.gather {
+                for &a in &account[at..end] {
+                    total = total.wrapping_add(table.get(a as usize).copied().unwrap_or(0));
+                }
+            }
+            at = end;
+        }
+        total
+    }
+}
+
+#[inline(always)]
+fn sum(values: &[i64]) -> i64 {
+    values
+        .iter()
+        .fold(0i64, |total, &value| total.wrapping_add(value))
+}

@@ -1,0 +1,560 @@
+//! Scores of a short run of rows in floats: the filter in front of the exact comparison.
+//!
+//! With u = 2^-53 a mark value carries a relative error of at most 4u, so a profit one of at most
+//! 5u·w, where w is entry value plus mark value. A row is `nice` where that error, carried
+//! through the formula, stays below 2^-28 (1 + |score|), and `tight` where it stays below
+//! [`window`]: the tests are w·factor <= LIMIT·divisor and w <= LIMIT·own equity, LIMIT = 2^20 for
+//! nice and 2^10 for tight. Whatever else a row may be (a divisor of zero, no equity, a
+//! sign that rounding could turn), it is neither, and the exact rational decides.
+
+use crate::columns::OWN_MARGIN;
+use crate::rule::{Basis, Factor, Loss};
+use crate::score::Scorer;
+use crate::simd::{Task, dispatch};
+
+/// Rows of a lane: its arrays stay in the first-level cache.
+pub const LANE: usize = 256;
+
+const NICE_ERROR: f64 = 1.0 / (1u64 << 28) as f64;
+
+const NICE_LIMIT: f64 = (1u64 << 20) as f64;
+const TIGHT_LIMIT: f64 = (1u64 << 10) as f64;
+const SURE_SIGN: f64 = 1.0 / (1u64 << 40) as f64;
+const TIGHT_ERROR: f64 = 1.0 / (1u64 << 38) as f64;
+// A whole number below 2^51 plus this pattern is the float 1.5 * 2^52 + number.
+const MAGIC_BITS: u64 = 0x4338_0000_0000_0000;
+const MAGIC_TOP: u64 = 0x4330_0000_0000_0000;
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+
+type Values = [f64; LANE];
+
+/// Which rows a lane holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Span<'a> {
+    /// `start..start + length`, at most [`LANE`] rows.
+    Run(usize, usize),
+    /// These rows, at most [`LANE`].
+    Rows(&'a [u32]),
+}
+
+impl Span<'_> {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Run(_, length) => *length,
+            Self::Rows(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row at a place of the lane.
+    #[must_use]
+    pub fn row(&self, place: usize) -> usize {
+        match self {
+            Self::Run(start, _) => start + place,
+            Self::Rows(rows) => rows[place] as usize,
+        }
+    }
+}
+
+/// Scores of up to [`LANE`] rows and what they were made of.
+#[derive(Debug)]
+pub struct Lane {
+    /// Float scores; minus infinity where the rule excludes the row.
+    pub key: Values,
+    /// 1 where the float is within [`NICE_ERROR`], else 0.
+    pub is_nice: [u8; LANE],
+    /// Whether every value read lies within its range.
+    pub is_valid: bool,
+    seen: u64,
+    mark: Values,
+    entry: Values,
+    /// Signed lots.
+    pub lots: Values,
+    profit: Values,
+    size: Values,
+    own_profit: Values,
+    equity: Values,
+    guard: Values,
+    basis_num: Values,
+    basis_den: Values,
+    factor_num: Values,
+    factor_den: Values,
+    factor: Values,
+}
+
+impl Lane {
+    /// An empty lane, on the heap.
+    #[must_use]
+    pub fn new() -> Box<Self> {
+        let zero = [0.0; LANE];
+        Box::new(Self {
+            key: zero,
+            is_nice: [0; LANE],
+            is_valid: true,
+            seen: 0,
+            mark: zero,
+            entry: zero,
+            lots: zero,
+            profit: zero,
+            size: zero,
+            own_profit: zero,
+            equity: zero,
+            guard: zero,
+            basis_num: zero,
+            basis_den: zero,
+            factor_num: zero,
+            factor_den: zero,
+            factor: zero,
+        })
+    }
+}
+
+/// Bound of |float - exact| for a nice row.
+#[must_use]
+#[inline]
+pub fn nice_error(key: f64) -> f64 {
+    NICE_ERROR * (key.abs() + 1.0)
+}
+
+/// Half of the distance below which two keys are compared exactly.
+#[must_use]
+#[inline]
+pub fn window(key: f64, is_relative: bool) -> f64 {
+    TIGHT_ERROR * (key.abs() + if is_relative { 0.0 } else { 1.0 })
+}
+
+impl Scorer<'_> {
+    /// Whether the window is relative only: scores in money units have no natural scale.
+    #[must_use]
+    #[inline]
+    pub fn is_relative(&self) -> bool {
+        self.rule.basis == Basis::Absolute
+    }
+
+    /// Fills the lane with the rows of the span.
+    pub fn evaluate(&self, span: Span<'_>, lane: &mut Lane) {
+        dispatch(
+            self.level,
+            Evaluate {
+                scorer: self,
+                span,
+                lane,
+            },
+        );
+    }
+
+    /// The key that orders the row at a place of the lane; none where it is not in the queue.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, lane: &Lane, place: usize, row: usize) -> Option<f64> {
+        if lane.is_nice[place] == 1 {
+            if lane.key[place] == f64::NEG_INFINITY {
+                return None;
+            }
+            if self.is_tight(lane, place) {
+                return Some(lane.key[place]);
+            }
+        }
+        self.exact(row).ok().map(crate::exact::Exact::to_f64)
+    }
+
+    fn is_tight(&self, lane: &Lane, place: usize) -> bool {
+        let size = lane.size[place];
+        let factor = if self.rule.factor == Factor::None {
+            1.0
+        } else {
+            lane.factor[place]
+        };
+        let profit = match self.rule.basis {
+            Basis::Absolute => size <= TIGHT_LIMIT * lane.profit[place].abs(),
+            Basis::PriceRatio | Basis::PriceRatioLiteral | Basis::Unit => true,
+            _ => size * factor <= TIGHT_LIMIT * lane.basis_den[place],
+        };
+        profit && (!self.rule.reads_equity() || size <= TIGHT_LIMIT * lane.guard[place])
+    }
+
+    #[inline(always)]
+    fn fill(&self, span: Span<'_>, lane: &mut Lane) {
+        lane.seen = 0;
+        load(span, self.columns.lots, &mut lane.lots, &mut lane.seen);
+        load(
+            span,
+            self.columns.entry_value,
+            &mut lane.entry,
+            &mut lane.seen,
+        );
+        self.fill_profit(lane);
+        if self.rule.is_joint {
+            self.fill_joint(span, lane);
+        }
+        if self.rule.reads_equity() {
+            self.fill_equity(span, lane);
+        }
+        self.fill_basis(span, lane);
+        self.fill_factor(span, lane);
+        lane.is_valid = lane.seen >> 52 == 0;
+    }
+
+    #[inline(always)]
+    fn value_per_lot(&self) -> f64 {
+        self.rate.mark_num as f64 / self.rate.mark_den as f64
+    }
+
+    #[inline(always)]
+    fn sign(&self) -> f64 {
+        if self.rate.is_inverse { -1.0 } else { 1.0 }
+    }
+
+    #[inline(always)]
+    fn fill_profit(&self, lane: &mut Lane) {
+        let (value, kind) = (self.value_per_lot(), self.sign());
+        for i in 0..LANE {
+            let mark = lane.lots[i] * value;
+            let entry = lane.entry[i].copysign(lane.lots[i]);
+            lane.mark[i] = mark.abs();
+            lane.profit[i] = kind * (mark - entry);
+            lane.size[i] = mark.abs() + lane.entry[i];
+        }
+    }
+
+    #[inline(always)]
+    fn fill_joint(&self, span: Span<'_>, lane: &mut Lane) {
+        let (value, kind) = (self.value_per_lot(), self.sign());
+        lane.own_profit = lane.profit;
+        if let (Some(lots), Some(entry)) = (self.columns.profit_lots, self.columns.profit_value) {
+            load(span, lots, &mut lane.basis_num, &mut lane.seen);
+            load(span, entry, &mut lane.basis_den, &mut lane.seen);
+        }
+        for i in 0..LANE {
+            let mark = lane.basis_num[i] * value;
+            lane.profit[i] = kind * (mark - lane.basis_den[i]);
+            lane.size[i] += mark.abs() + lane.basis_den[i].abs();
+        }
+    }
+
+    #[inline(always)]
+    fn fill_equity(&self, span: Span<'_>, lane: &mut Lane) {
+        match self.columns.account {
+            Some(account) if !self.rule.is_own_equity() => {
+                let table = self.accounts.equity;
+                let own = self.columns.margin;
+                gather(span, account, table, own, &mut lane.equity, &mut lane.seen);
+                if own.is_some() {
+                    self.mix_equity(span, account, lane);
+                } else {
+                    lane.guard = [f64::INFINITY; LANE];
+                }
+            }
+            _ => {
+                if let Some(margin) = self.columns.margin {
+                    load(span, margin, &mut lane.equity, &mut lane.seen);
+                }
+                let own = if self.rule.is_joint {
+                    &lane.own_profit
+                } else {
+                    &lane.profit
+                };
+                for i in 0..LANE {
+                    lane.equity[i] += own[i];
+                }
+                lane.guard = lane.equity;
+            }
+        }
+    }
+
+    /// Adds the own profit to the rows that stand on their own margin.
+    #[inline(always)]
+    fn mix_equity(&self, span: Span<'_>, account: &[u32], lane: &mut Lane) {
+        let own = if self.rule.is_joint {
+            &lane.own_profit
+        } else {
+            &lane.profit
+        };
+        for (i, profit) in own.iter().enumerate().take(span.len()) {
+            if account[span.row(i)] == OWN_MARGIN {
+                lane.equity[i] += profit;
+                lane.guard[i] = lane.equity[i];
+            } else {
+                lane.guard[i] = f64::INFINITY;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fill_wallet(&self, span: Span<'_>, lane: &mut Lane) {
+        match (self.columns.account, self.columns.margin) {
+            (Some(account), own) => {
+                let table = self.accounts.wallet_balance;
+                gather(
+                    span,
+                    account,
+                    table,
+                    own,
+                    &mut lane.basis_den,
+                    &mut lane.seen,
+                );
+            }
+            (None, Some(margin)) => load(span, margin, &mut lane.basis_den, &mut lane.seen),
+            (None, None) => {}
+        }
+        let floor = self.rule.wallet_floor as f64;
+        for i in 0..LANE {
+            lane.basis_den[i] = lane.basis_den[i].max(floor);
+            lane.basis_num[i] = lane.profit[i].max(0.0);
+        }
+    }
+
+    #[inline(always)]
+    fn fill_basis(&self, span: Span<'_>, lane: &mut Lane) {
+        match self.rule.basis {
+            Basis::Wallet => return self.fill_wallet(span, lane),
+            Basis::InitialMargin => {
+                if let Some(margin) = self.columns.initial_margin {
+                    load(span, margin, &mut lane.basis_den, &mut lane.seen);
+                }
+            }
+            Basis::EntryValue => lane.basis_den = lane.entry,
+            Basis::Equity => lane.basis_den = lane.equity,
+            Basis::PriceRatio => return self.fill_ratio(lane, true),
+            Basis::PriceRatioLiteral => return self.fill_ratio(lane, false),
+            Basis::Absolute | Basis::Unit => {}
+        }
+        lane.basis_num = lane.profit;
+    }
+
+    #[inline(always)]
+    fn fill_ratio(&self, lane: &mut Lane, by_side: bool) {
+        let kind = self.sign();
+        for i in 0..LANE {
+            let up = if by_side { kind * lane.lots[i] } else { kind };
+            let (mark, entry) = (lane.mark[i], lane.entry[i]);
+            lane.basis_num[i] = if up > 0.0 { mark } else { entry };
+            lane.basis_den[i] = if up > 0.0 { entry } else { mark };
+        }
+    }
+
+    #[inline(always)]
+    fn fill_maintenance(&self, span: Span<'_>, lane: &mut Lane) {
+        let own = self.columns.maintenance_margin;
+        match (self.columns.account, own) {
+            (Some(account), _) => {
+                let table = self.accounts.maintenance_margin;
+                gather(
+                    span,
+                    account,
+                    table,
+                    own,
+                    &mut lane.factor_num,
+                    &mut lane.seen,
+                );
+            }
+            (None, Some(margin)) => load(span, margin, &mut lane.factor_num, &mut lane.seen),
+            (None, None) => {}
+        }
+    }
+
+    #[inline(always)]
+    fn fill_factor(&self, span: Span<'_>, lane: &mut Lane) {
+        match self.rule.factor {
+            Factor::None => {}
+            Factor::BankruptcyDistance | Factor::NotionalOverEquity => {
+                lane.factor_num = lane.mark;
+                lane.factor_den = lane.equity;
+            }
+            Factor::MaintenanceOverEquity => {
+                self.fill_maintenance(span, lane);
+                lane.factor_den = lane.equity;
+            }
+            Factor::NotionalOverFlooredEquity => {
+                self.fill_maintenance(span, lane);
+                for i in 0..LANE {
+                    lane.factor_den[i] = lane.equity[i].max(lane.factor_num[i]);
+                    lane.guard[i] = lane.guard[i].max(lane.factor_num[i]);
+                }
+                lane.factor_num = lane.mark;
+            }
+            Factor::LeverageSetting => {
+                if let Some(leverage) = self.columns.leverage {
+                    load(span, leverage, &mut lane.factor_num, &mut lane.seen);
+                }
+                lane.factor_den = [1_000_000.0; LANE];
+            }
+            Factor::OpenValueOverMargin => {
+                if let (Some(value), Some(margin)) = (self.columns.open_value, self.columns.margin)
+                {
+                    load(span, value, &mut lane.factor_num, &mut lane.seen);
+                    load(span, margin, &mut lane.factor_den, &mut lane.seen);
+                }
+            }
+        }
+    }
+}
+
+struct Evaluate<'a, 's> {
+    scorer: &'a Scorer<'s>,
+    span: Span<'a>,
+    lane: &'a mut Lane,
+}
+
+impl Task for Evaluate<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.scorer.fill(self.span, self.lane);
+        let rule = self.scorer.rule;
+        let (lane, has_equity) = (self.lane, rule.reads_equity());
+        match rule.basis {
+            Basis::Absolute => by_factor::<ABSOLUTE>(rule.factor, rule.loss, has_equity, lane),
+            Basis::PriceRatio | Basis::PriceRatioLiteral => {
+                by_factor::<RATIO>(rule.factor, rule.loss, has_equity, lane);
+            }
+            Basis::Unit => by_factor::<UNIT>(rule.factor, rule.loss, has_equity, lane),
+            _ => by_factor::<PROFIT>(rule.factor, rule.loss, has_equity, lane),
+        }
+    }
+}
+
+// How the basis is made; const generics, so that each loop is free of branches.
+const PROFIT: u8 = 0;
+const ABSOLUTE: u8 = 1;
+const RATIO: u8 = 2;
+const UNIT: u8 = 3;
+
+// The loss rules, likewise.
+const DIVIDE: u8 = 0;
+const MULTIPLY: u8 = 1;
+const ZERO: u8 = 2;
+const EXCLUDE: u8 = 3;
+
+#[inline(always)]
+fn by_factor<const BASIS: u8>(factor: Factor, loss: Loss, has_equity: bool, lane: &mut Lane) {
+    if factor == Factor::None {
+        by_loss::<BASIS, false>(loss, has_equity, lane);
+    } else {
+        by_loss::<BASIS, true>(loss, has_equity, lane);
+    }
+}
+
+#[inline(always)]
+fn by_loss<const BASIS: u8, const FACTOR: bool>(loss: Loss, has_equity: bool, lane: &mut Lane) {
+    match loss {
+        Loss::Divide => finish::<BASIS, FACTOR, DIVIDE>(has_equity, lane),
+        Loss::Multiply => finish::<BASIS, FACTOR, MULTIPLY>(has_equity, lane),
+        Loss::Zero => finish::<BASIS, FACTOR, ZERO>(has_equity, lane),
+        Loss::Exclude => finish::<BASIS, FACTOR, EXCLUDE>(has_equity, lane),
+    }
+}
+
+/// Divides first, then multiplies: basis, factor, product, and whether the row is nice.
+#[inline(always)]
+fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool, lane: &mut Lane) {
+    for i in 0..LANE {
+        let (profit, size) = (lane.profit[i], lane.size[i]);
+        let is_loss = profit < 0.0;
+        let mut nice = true;
+        let mut factor = 1.0;
+        if FACTOR {
+            let swap = LOSS == DIVIDE && is_loss;
+            let num = if swap {
+                lane.factor_den[i]
+            } else {
+                lane.factor_num[i]
+            };
+            let den = if swap {
+                lane.factor_num[i]
+            } else {
+                lane.factor_den[i]
+            };
+            factor = num / den;
+            nice &= (den > 0.0) & (num >= 0.0);
+            lane.factor[i] = factor;
+        }
+        let (num, den) = (lane.basis_num[i], lane.basis_den[i]);
+        let basis = match BASIS {
+            PROFIT | RATIO => num / den,
+            ABSOLUTE => num,
+            _ => 1.0,
+        };
+        nice &= match BASIS {
+            PROFIT => (size * factor <= NICE_LIMIT * den) & (den > 0.0),
+            ABSOLUTE => size <= NICE_LIMIT * profit.abs(),
+            RATIO => (den > 0.0) & (num > 0.0),
+            _ => true,
+        };
+        if LOSS == DIVIDE || LOSS == EXCLUDE || (LOSS == ZERO && (BASIS == RATIO || BASIS == UNIT))
+        {
+            nice &= profit.abs() > SURE_SIGN * size;
+        }
+        if has_equity {
+            nice &= size <= NICE_LIMIT * lane.guard[i];
+        }
+        let product = if FACTOR { basis * factor } else { basis };
+        let score = match LOSS {
+            ZERO if is_loss => 0.0,
+            EXCLUDE if is_loss => f64::NEG_INFINITY,
+            _ => product,
+        };
+        lane.key[i] = score + 0.0;
+        lane.is_nice[i] = u8::from(nice);
+    }
+}
+
+/// Whole numbers as floats; `seen` collects the bits that a value out of range would set.
+#[inline(always)]
+fn load(span: Span<'_>, column: &[i64], values: &mut Values, seen: &mut u64) {
+    match span {
+        Span::Run(start, length) => {
+            let column = &column[start..start + length];
+            let mut all = *seen;
+            for (value, &whole) in values.iter_mut().zip(column) {
+                let bits = (whole as u64).wrapping_add(MAGIC_BITS);
+                all |= bits ^ MAGIC_TOP;
+                *value = f64::from_bits(bits) - MAGIC;
+            }
+            *seen = all;
+        }
+        Span::Rows(rows) => {
+            for (value, &row) in values.iter_mut().zip(rows) {
+                *value = to_float(column[row as usize], seen);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn to_float(whole: i64, seen: &mut u64) -> f64 {
+    let bits = (whole as u64).wrapping_add(MAGIC_BITS);
+    *seen |= bits ^ MAGIC_TOP;
+    f64::from_bits(bits) - MAGIC
+}
+
+/// Values of the rows' accounts, or of the rows themselves where they stand on their own margin.
+#[inline(always)]
+fn gather(
+    span: Span<'_>,
+    account: &[u32],
+    table: Option<&[i64]>,
+    own: Option<&[i64]>,
+    values: &mut Values,
+    seen: &mut u64,
+) {
+    let table = table.unwrap_or(&[]);
+    for (place, value) in values.iter_mut().enumerate().take(span.len()) {
+        let row = span.row(place);
+        let found = match table.get(account[row] as usize) {
+            Some(&whole) => Some(whole),
+            None if account[row] == OWN_MARGIN => own.map(|column| column[row]),
+            None => None,
+        };
+        // A pointer into nowhere sets a bit that no value in range sets.
+        *value = to_float(found.unwrap_or(i64::MIN), seen);
+    }
+}

@@ -1,0 +1,26 @@
+//! The kernel of `deleverage`: scores, order, selection and lights of perpetual-futures positions.
+//!
+//! Slices in, vectors out: no input or output, no clock, no randomness, and no Python outside of
+//! `python.rs`. A score is a rational of whole numbers; floats only decide where they are far
+//! enough apart, the rest is compared exactly, so that threads, chunks, row order and instruction
+//! sets never change an answer.
+
+pub mod brackets;
+pub mod columns;
+pub mod error;
+pub mod exact;
+pub mod floor;
+pub mod groups;
+pub mod lane;
+pub mod lights;
+pub mod order;
+pub mod quantise;
+pub mod queue;
+pub mod rank;
+pub mod rule;
+pub mod score;
+pub mod select;
+pub mod simd;
+
+#[cfg(feature = "python")]
+mod python;

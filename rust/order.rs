@@ -1,0 +1,62 @@
+//! Queue order of rows that are already chosen.
+
+use crate::error::{Error, Result};
+use crate::lane::{LANE, Lane, Span};
+use crate::queue::Candidate;
+use crate::score::Scorer;
+
+/// The rows from the first to be cut to the last, by tier, score, ties and id.
+///
+/// # Errors
+/// A column or the rate is not what the rule needs, a row does not exist, or one has no score.
+pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
+    scorer.columns.check(&scorer.accounts, scorer.rule)?;
+    scorer.rate.check()?;
+    let mut candidates = Vec::with_capacity(rows.len());
+    let mut lane = Lane::new();
+    for chunk in rows.chunks(LANE) {
+        let chunk = chunk
+            .iter()
+            .map(|&row| check(scorer, row))
+            .collect::<Result<Vec<u32>>>()?;
+        scorer.evaluate(Span::Rows(&chunk), &mut lane);
+        if !lane.is_valid {
+            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+        }
+        for (place, &row) in chunk.iter().enumerate() {
+            let Some(key) = scorer.key(&lane, place, row as usize) else {
+                let expected = "rows that have a place in the queue";
+                return Err(Error::Argument {
+                    name: "rows",
+                    expected,
+                    got: row.into(),
+                });
+            };
+            candidates.push(Candidate { key, row });
+        }
+    }
+    if let Some(tier) = scorer.columns.tier {
+        let of = |c: &Candidate| tier[c.row as usize];
+        candidates.sort_by_key(of);
+        for part in candidates.chunk_by_mut(|a, b| of(a) == of(b)) {
+            scorer.sort(part);
+        }
+    } else {
+        scorer.sort(&mut candidates);
+    }
+    Ok(candidates.into_iter().map(|c| i64::from(c.row)).collect())
+}
+
+fn check(scorer: &Scorer<'_>, row: i64) -> Result<u32> {
+    let is_row = usize::try_from(row).is_ok_and(|row| row < scorer.columns.len());
+    let expected = "rows of the columns";
+    if is_row {
+        Ok(row as u32)
+    } else {
+        Err(Error::Argument {
+            name: "rows",
+            expected,
+            got: row,
+        })
+    }
+}

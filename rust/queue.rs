@@ -1,0 +1,216 @@
+//! The exact order of candidates: floats first, rationals where floats are in doubt, then ties.
+
+use std::cmp::Ordering;
+
+use crate::lane::window;
+use crate::score::Scorer;
+
+/// A row with the key that orders it up to doubt.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Float score within its [`window`].
+    pub key: f64,
+    /// Row of the columns.
+    pub row: u32,
+}
+
+/// Below this many candidates a plain sort is quicker than a partition.
+const FEW: usize = 24;
+
+impl Scorer<'_> {
+    /// Orders two candidates by score: exactly, larger first.
+    #[must_use]
+    pub fn compare_scores(&self, a: &Candidate, b: &Candidate) -> Ordering {
+        let relative = self.is_relative();
+        if (a.key - b.key).abs() > window(a.key, relative) + window(b.key, relative) {
+            return b.key.total_cmp(&a.key);
+        }
+        if a.row == b.row {
+            return Ordering::Equal;
+        }
+        match (self.exact(a.row as usize), self.exact(b.row as usize)) {
+            (Ok(a), Ok(b)) => b.cmp(&a),
+            // Candidates have scores; keep the order total all the same.
+            (Ok(_), Err(_)) => Ordering::Less,
+            (Err(_), Ok(_)) => Ordering::Greater,
+            (Err(_), Err(_)) => Ordering::Equal,
+        }
+    }
+
+    /// Orders two candidates of one tier: score, tie keys, id.
+    #[must_use]
+    pub fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
+        self.compare_scores(a, b)
+            .then_with(|| self.compare_ties(a.row as usize, b.row as usize))
+    }
+
+    fn ties(&self, a: &Candidate, b: &Candidate) -> Ordering {
+        self.compare_ties(a.row as usize, b.row as usize)
+    }
+
+    /// Brings candidates of one tier into queue order.
+    pub fn sort(&self, candidates: &mut [Candidate]) {
+        candidates.sort_unstable_by(by_key);
+        self.settle_order(candidates);
+    }
+
+    /// Completes an order by key: every run of keys in doubt is ordered exactly.
+    pub fn settle_order(&self, candidates: &mut [Candidate]) {
+        let mut start = 0;
+        while start < candidates.len() {
+            let end = start + self.run_length(&candidates[start..]);
+            self.sort_run(&mut candidates[start..end]);
+            start = end;
+        }
+    }
+
+    /// Length of the first run in which each key is in doubt against the next.
+    fn run_length(&self, candidates: &[Candidate]) -> usize {
+        let relative = self.is_relative();
+        let in_doubt = |pair: &[Candidate]| {
+            let (a, b) = (pair[0].key, pair[1].key);
+            a - b <= window(a, relative) + window(b, relative)
+        };
+        1 + candidates
+            .windows(2)
+            .take_while(|pair| in_doubt(pair))
+            .count()
+    }
+
+    /// Three-way partition by exact score, so that a group of ties costs one comparison a member.
+    fn sort_run(&self, run: &mut [Candidate]) {
+        let mut pending = vec![(0, run.len())];
+        while let Some((start, end)) = pending.pop() {
+            let part = &mut run[start..end];
+            if part.len() < FEW {
+                part.sort_unstable_by(|a, b| self.compare(a, b));
+                continue;
+            }
+            let pivot = part[part.len() / 2];
+            let (less, equal) = partition(part, |c| self.compare_scores(c, &pivot));
+            part[less..equal].sort_unstable_by(|a, b| self.ties(a, b));
+            pending.push((start, start + less));
+            pending.push((start + equal, end));
+        }
+    }
+
+    /// Lots of a row, without the sign.
+    #[must_use]
+    pub fn size(&self, row: u32) -> i128 {
+        i128::from(self.columns.lots[row as usize].unsigned_abs())
+    }
+
+    /// Rearranges so that `candidates[..cut]` go strictly before `candidates[cut]` and the needed
+    /// weight is reached within the latter; returns `cut` and the weight before it.
+    ///
+    /// The whole weight has to reach `need`, and `need` has to be positive.
+    pub fn find_cut<W>(&self, candidates: &mut [Candidate], need: i128, weight: W) -> (usize, i128)
+    where
+        W: Fn(&Candidate) -> i128,
+    {
+        let class = cut_class(candidates, need, &by_key, &weight);
+        let key = candidates[class.start].key;
+        // Who is in doubt against the cut's key is within two windows of it on either side.
+        let doubt = 4.0 * window(key, self.is_relative());
+        let near = |c: &Candidate| {
+            if (c.key - key).abs() <= doubt {
+                Ordering::Equal
+            } else {
+                by_key_value(c.key, key)
+            }
+        };
+        let (start, end) = partition(candidates, near);
+        let before: i128 = candidates[..start].iter().map(&weight).sum();
+        let scores = |a: &Candidate, b: &Candidate| self.compare_scores(a, b);
+        let inside = cut_class(&mut candidates[start..end], need - before, &scores, &weight);
+        let before = before + inside.before;
+        let equal = &mut candidates[start + inside.start..start + inside.end];
+        let ties = |a: &Candidate, b: &Candidate| self.ties(a, b);
+        let last = cut_class(equal, need - before, &ties, &weight);
+        (start + inside.start + last.start, before + last.before)
+    }
+}
+
+/// Larger key first.
+#[must_use]
+pub fn by_key(a: &Candidate, b: &Candidate) -> Ordering {
+    by_key_value(a.key, b.key)
+}
+
+fn by_key_value(a: f64, b: f64) -> Ordering {
+    b.total_cmp(&a)
+}
+
+/// The class of equals in which a weight is reached.
+struct Class {
+    start: usize,
+    end: usize,
+    before: i128,
+}
+
+/// Weighted quickselect: afterwards all before `start` precede the class, all from `end` follow.
+fn cut_class<C, W>(items: &mut [Candidate], need: i128, compare: &C, weight: &W) -> Class
+where
+    C: Fn(&Candidate, &Candidate) -> Ordering,
+    W: Fn(&Candidate) -> i128,
+{
+    let (mut start, mut end, mut before) = (0, items.len(), 0i128);
+    while end - start > 1 {
+        let part = &mut items[start..end];
+        let pivot = middle(part, compare);
+        let (less, equal) = partition(part, |c| compare(c, &pivot));
+        let lighter: i128 = part[..less].iter().map(weight).sum();
+        if before + lighter >= need {
+            end = start + less;
+            continue;
+        }
+        let tied: i128 = part[less..equal].iter().map(weight).sum();
+        if before + lighter + tied >= need || equal == part.len() {
+            return Class {
+                start: start + less,
+                end: start + equal,
+                before: before + lighter,
+            };
+        }
+        before += lighter + tied;
+        start += equal;
+    }
+    Class { start, end, before }
+}
+
+/// Median of nine members at fixed places (of three where there are few).
+fn middle<C>(items: &[Candidate], compare: &C) -> Candidate
+where
+    C: Fn(&Candidate, &Candidate) -> Ordering,
+{
+    let count = items.len();
+    let places = if count > 1000 { 9 } else { 3.min(count) };
+    let mut picked: Vec<Candidate> = (0..places)
+        .map(|i| items[(2 * i + 1) * count / (2 * places)])
+        .collect();
+    picked.sort_unstable_by(|a, b| compare(a, b));
+    picked[places / 2]
+}
+
+/// Three-way partition: returns where the equal ones start and where they end.
+fn partition<F>(items: &mut [Candidate], side: F) -> (usize, usize)
+where
+    F: Fn(&Candidate) -> Ordering,
+{
+    let (mut less, mut at, mut end) = (0, 0, items.len());
+    while at < end {
+        match side(&items[at]) {
+            Ordering::Less => {
+                items.swap(less, at);
+                less += 1;
+                at += 1;
+            }
+            Ordering::Equal => at += 1,
+            Ordering::Greater => {
+                end -= 1;
+                items.swap(at, end);
+            }
+        }
+    }
+    (less, end)
+}

@@ -1,0 +1,203 @@
+//! Scores and places of all rows, by market and side.
+
+use rayon::prelude::*;
+
+use crate::columns::{Accounts, Columns, Rate};
+use crate::error::Result;
+use crate::groups::{Groups, Segment};
+use crate::lane::Lane;
+use crate::queue::{Candidate, by_key};
+use crate::rule::{Reason, Rule};
+use crate::score::Scorer;
+use crate::select::CHUNK;
+use crate::simd::Level;
+
+/// Positions of many markets with everything that ranks them.
+#[derive(Debug, Clone, Copy)]
+pub struct Venue<'a> {
+    /// Positions.
+    pub columns: Columns<'a>,
+    /// Accounts that `columns.account` points into.
+    pub accounts: Accounts<'a>,
+    /// Code of each row's market; none where all belong to market 0.
+    pub market: Option<&'a [u32]>,
+    /// Rate of each market, by code.
+    pub rates: &'a [Rate],
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Instruction set to use.
+    pub level: Level,
+}
+
+impl<'a> Venue<'a> {
+    /// Checks the columns and groups the rows.
+    ///
+    /// # Errors
+    /// A column, a market code or a rate is not what the rule needs.
+    pub fn groups(&self) -> Result<Groups> {
+        self.columns.check(&self.accounts, self.rule)?;
+        Groups::new(self.columns.len(), self.market, self.rates)
+    }
+
+    /// The scorer of one market.
+    #[must_use]
+    pub fn scorer(&self, market: usize) -> Scorer<'a> {
+        Scorer {
+            columns: self.columns,
+            accounts: self.accounts,
+            rate: self.rates[market],
+            rule: self.rule,
+            level: self.level,
+        }
+    }
+}
+
+/// Float scores (NaN where there is none) and reasons of all rows.
+///
+/// # Errors
+/// A column, a market code or a rate is not what the rule needs, or a value is out of range.
+pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
+    let groups = venue.groups()?;
+    let pieces = groups.pieces(CHUNK);
+    let parts: Vec<Result<Vec<(f64, Reason)>>> = pieces
+        .par_iter()
+        .map(|piece| score_piece(venue, &groups, piece))
+        .collect();
+    let mut scores = vec![f64::NAN; venue.columns.len()];
+    let mut reasons = vec![0u8; venue.columns.len()];
+    for (piece, part) in pieces.iter().zip(parts) {
+        for (place, (score, reason)) in piece.places.clone().zip(part?) {
+            let row = groups.row(place);
+            scores[row] = score;
+            reasons[row] = reason as u8;
+        }
+    }
+    Ok((scores, reasons))
+}
+
+fn score_piece(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Vec<(f64, Reason)>> {
+    let scorer = venue.scorer(piece.market);
+    let mut lane = Lane::new();
+    let mut scored = Vec::with_capacity(piece.places.len());
+    for span in groups.spans(piece.places.clone()) {
+        scorer.evaluate(span, &mut lane);
+        if !lane.is_valid {
+            return Err(venue.columns.first_out_of_range(&venue.accounts));
+        }
+        for place in 0..span.len() {
+            let row = span.row(place);
+            scored.push(match scorer.key(&lane, place, row) {
+                Some(key) => (key, Reason::Scored),
+                None => (f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored)),
+            });
+        }
+    }
+    Ok(scored)
+}
+
+/// Place of each row within its market and side, 1 the first to be cut; 0 where it has none.
+///
+/// # Errors
+/// As [`score`].
+pub fn rank(venue: &Venue<'_>) -> Result<Vec<i64>> {
+    let groups = venue.groups()?;
+    let queues: Vec<Result<Vec<Vec<Candidate>>>> = groups
+        .segments
+        .par_iter()
+        .map(|segment| queues(venue, &groups, segment))
+        .collect();
+    let mut ranks = vec![0i64; venue.columns.len()];
+    for sides in queues {
+        for queue in sides? {
+            for (place, candidate) in queue.iter().enumerate() {
+                ranks[candidate.row as usize] = place as i64 + 1;
+            }
+        }
+    }
+    Ok(ranks)
+}
+
+/// Both sides' queues of one market, in order.
+///
+/// # Errors
+/// A value is out of range.
+pub fn queues(
+    venue: &Venue<'_>,
+    groups: &Groups,
+    segment: &Segment,
+) -> Result<Vec<Vec<Candidate>>> {
+    let scorer = venue.scorer(segment.market);
+    let starts: Vec<usize> = segment.places.clone().step_by(CHUNK).collect();
+    let parts: Vec<Result<[Vec<Candidate>; 2]>> = starts
+        .par_iter()
+        .map(|&start| {
+            candidates(
+                &scorer,
+                groups,
+                start..segment.places.end.min(start + CHUNK),
+            )
+        })
+        .collect();
+    let mut sides = [Vec::new(), Vec::new()];
+    for part in parts {
+        for (side, mut found) in sides.iter_mut().zip(part?) {
+            side.append(&mut found);
+        }
+    }
+    Ok(sides
+        .into_iter()
+        .map(|mut side| {
+            sort_tiers(&scorer, &mut side);
+            side
+        })
+        .collect())
+}
+
+fn candidates(
+    scorer: &Scorer<'_>,
+    groups: &Groups,
+    places: std::ops::Range<usize>,
+) -> Result<[Vec<Candidate>; 2]> {
+    let mut lane = Lane::new();
+    let mut sides = [Vec::new(), Vec::new()];
+    for span in groups.spans(places) {
+        scorer.evaluate(span, &mut lane);
+        if !lane.is_valid {
+            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+        }
+        for place in 0..span.len() {
+            let row = span.row(place);
+            let lots = scorer.columns.lots[row];
+            if let Some(key) = scorer.key(&lane, place, row)
+                && lots != 0
+            {
+                sides[usize::from(lots < 0)].push(Candidate {
+                    key,
+                    row: row as u32,
+                });
+            }
+        }
+    }
+    Ok(sides)
+}
+
+/// Orders one side: by tier, then exactly by score, ties and id.
+fn sort_tiers(scorer: &Scorer<'_>, side: &mut [Candidate]) {
+    let Some(tier) = scorer.columns.tier else {
+        return sort_all(scorer, side);
+    };
+    let of = |c: &Candidate| tier[c.row as usize];
+    side.sort_by_key(of);
+    for part in side.chunk_by_mut(|a, b| of(a) == of(b)) {
+        sort_all(scorer, part);
+    }
+}
+
+fn sort_all(scorer: &Scorer<'_>, side: &mut [Candidate]) {
+    if side.len() > CHUNK {
+        side.par_sort_unstable_by(by_key);
+    } else {
+        side.sort_unstable_by(by_key);
+    }
+    scorer.settle_order(side);
+}

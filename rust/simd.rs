@@ -1,0 +1,95 @@
+//! One body of code, compiled for several instruction sets and chosen at run time.
+//!
+//! The bodies hold plain IEEE operations in a fixed order and no fused multiply-add, so that
+//! every level gives the same bits.
+#![allow(unsafe_code)] // the only file that may: calls into code compiled for a wider set
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Set {
+    Baseline,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// An instruction set that the kernel has code for and this machine can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(Set);
+
+impl Level {
+    /// What every machine of the architecture has.
+    pub const BASELINE: Self = Self(Set::Baseline);
+
+    /// The widest level of this machine.
+    #[must_use]
+    pub fn detect() -> Self {
+        *Self::available().last().unwrap_or(&Self::BASELINE)
+    }
+
+    /// The levels of this machine, narrowest first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::BASELINE];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                levels.push(Self(Set::Avx2));
+            }
+            let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+            let rest = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
+            if wide && rest && is_x86_feature_detected!("avx2") {
+                levels.push(Self(Set::Avx512));
+            }
+        }
+        levels
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Baseline => "baseline",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+        }
+    }
+}
+
+/// A piece of work that is compiled once for each level; `run` has to be `#[inline(always)]`.
+pub trait Task {
+    /// What it gives back.
+    type Output;
+
+    /// Does the work.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs the task with the code of a level, which has to be among [`Level::available`].
+#[inline]
+pub fn dispatch<T: Task>(level: Level, task: T) -> T::Output {
+    match level.0 {
+        Set::Baseline => task.run(),
+        // SAFETY: the field of a Level is private and only `Level::available` makes one other
+        // than the baseline, after it detected the features that the callee is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => unsafe { avx2(task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => unsafe { avx512(task) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2<T: Task>(task: T) -> T::Output {
+    task.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2")]
+fn avx512<T: Task>(task: T) -> T::Output {
+    task.run()
+}

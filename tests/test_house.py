@@ -1,0 +1,402 @@
+"""The house rules, enforced: who may import whom, how long things may be, what is never written.
+
+ARCHITECTURE.md and STYLE.md say the rules in words. A file that has no place here needs a new
+line on the map first.
+"""
+
+import ast
+import importlib.metadata
+import re
+import tomllib
+
+import pytest
+
+import house
+
+PYTHON = [name for name in house.tracked() if name.endswith(".py")]
+PACKAGE = [name for name in PYTHON if name.startswith("python/deleverage/")]
+RUST = [name for name in house.tracked() if name.endswith(".rs")]
+KERNEL = [name for name in RUST if name.startswith("rust/")]
+TESTS = [name for name in PYTHON if re.fullmatch(r"(tests|benches)/(.+/)?test_\w+\.py", name)]
+LOCKS = {"Cargo.lock", "requirements/dev.lock"}
+
+TOP_LEVEL = {
+    *(".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock"),
+    *("Cargo.toml", "LICENSE", "Makefile", "README.md", "STYLE.md", "TESTING.md", "benches"),
+    *("clippy.toml", "docs", "examples", "pyproject.toml", "python", "requirements", "rust"),
+    *("rustfmt.toml", "tests"),
+}
+
+# A floor imports only from floors below; rooms on one floor do not know each other.
+FLOORS = {
+    "errors": 0,
+    "model": 1,
+    "_core": 1,
+    "ranking": 2,
+    "venue": 2,
+    "interop": 2,
+    "planning": 3,
+    "explanation": 3,
+    "lab": 5,
+    "cli": 6,
+}
+# Two neighbours that belong together: what is asked, and the only one who may ask.
+NEIGHBOURS = {("model", "_core"), ("planning", "explanation")}
+
+# Who may import what: a dependency, and the modules (or rooms) that know it.
+FRAME_ROOMS = {"planning", "explanation", "interop", "lab", "cli"}
+IMPORTERS = {
+    "polars": FRAME_ROOMS | {"model.frames", "model.quantise", "model.snapshot"},
+    "numpy": FRAME_ROOMS | {"model", "ranking"},
+    "deleverage._core": {"ranking", "model.quantise"},
+    "rich": {"cli"},
+    "typer": {"cli"},
+    "tomllib": {"venue"},
+    "duckdb": {"lab"},
+    "pandas": {"lab"},
+    "pyarrow": {"lab"},
+}
+# No clock and no chance below the engine: time and seed are arguments.
+CLOCKS_AND_CHANCE = {"time", "random", "secrets", "uuid", "numpy.random"}
+ENGINE_FLOOR = 4
+
+# Written backwards, so that this list does not find itself.
+NOTES = [word[::-1] for word in ("ODOT", "EMXIF")]
+
+# Calls that fail a test by themselves.
+ASSERTING = re.compile(r"pytest\.(raises|warns)$|(\w+\.)*assert_")
+
+# Lines; exceptions may only shrink: lower the number with the file, and remove it at the limit.
+FILE_LINES = 500
+FUNCTION_LINES = 60
+LONG_FILES: dict[str, int] = {}
+LONG_FUNCTIONS: dict[str, int] = {}
+
+
+def room(module: str) -> str:
+    """The room of a module of the package: `deleverage.model.rules` is in `model`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def inner_imports(name: str) -> list[tuple[str, str, int]]:
+    """The package's modules that a file imports: (room, module, line)."""
+    found = [(module, line) for module, line in house.imports(name)]
+    return [
+        (room(module), module, line)
+        for module, line in found
+        if module.split(".")[0] == "deleverage"
+    ]
+
+
+def under(module: str, names: set[str]) -> bool:
+    """Whether a module is one of the names or inside one of them."""
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def test_every_file_has_a_place_on_the_map() -> None:
+    """The top level holds only known names, and every module is in a known room."""
+    top = {name.split("/")[0] for name in house.tracked()}
+    rooms = {room(house.module_name(name)) for name in PACKAGE} - {"", "__main__"}
+
+    assert set() == top - TOP_LEVEL
+    assert set() == rooms - set(FLOORS)
+
+
+def test_a_floor_imports_only_from_floors_below() -> None:
+    """A room imports from lower floors only; rooms on one floor do not know each other."""
+    wrong = []
+    for name in PACKAGE:
+        here = room(house.module_name(name))
+        for there, module, line in inner_imports(name):
+            if here in {"", "__main__", there} or (here, there) in NEIGHBOURS:
+                continue
+            if there not in FLOORS or FLOORS[there] >= FLOORS[here]:
+                wrong.append(f"{name}:{line} imports {module}")
+
+    assert [] == wrong
+
+
+def test_the_front_door_is_light() -> None:
+    """The package's `__init__` knows neither the lab nor the command line, and has no logic."""
+    name = "python/deleverage/__init__.py"
+    rooms = {there for there, _, _ in inner_imports(name)}
+    logic = (ast.If, ast.For, ast.While, ast.FunctionDef, ast.ClassDef, ast.Try)
+    statements = [node for node in house.syntax(name).body if isinstance(node, logic)]
+
+    assert set() == rooms & {"lab", "cli"}
+    assert [] == statements
+
+
+@pytest.mark.parametrize("dependency", sorted(IMPORTERS))
+def test_a_dependency_stays_in_its_rooms(dependency: str) -> None:
+    """Polars, NumPy, the kernel and each optional package are imported where the map says."""
+    allowed = {f"deleverage.{name}" for name in IMPORTERS[dependency]}
+    wrong = [
+        f"{name}:{line} imports {module}"
+        for name in PACKAGE
+        for module, line in house.imports(name)
+        if under(module, {dependency}) and not under(house.module_name(name), allowed)
+    ]
+
+    assert [] == wrong
+
+
+def test_no_clock_and_no_chance_below_the_engine() -> None:
+    """Below the engine's floor nothing reads a clock or draws a random number."""
+    wrong = [
+        f"{name}:{line} imports {module}"
+        for name in PACKAGE
+        if FLOORS.get(room(house.module_name(name)), 0) < ENGINE_FLOOR
+        for module, line in house.imports(name)
+        if under(module, CLOCKS_AND_CHANCE)
+    ]
+
+    assert [] == wrong
+
+
+def test_only_the_seam_names_python() -> None:
+    """PyO3 and the Rust `numpy` crate are named in `rust/python.rs` only."""
+    wrong = [
+        f"{name}: {word.group()}"
+        for name in KERNEL
+        if name != "rust/python.rs"
+        for word in re.finditer(r"\bpyo3\b|\bnumpy\s*::|\buse\s+numpy\b", house.rust_code(name))
+    ]
+
+    assert [] == wrong
+
+
+def test_unsafe_lives_in_one_file_and_says_why() -> None:
+    """`unsafe` is in `rust/simd.rs` only, and a SAFETY line stands right above each."""
+    wrong = []
+    for name in KERNEL:
+        lines = house.text(name).splitlines()
+        for number, line in enumerate(house.rust_code(name).splitlines()):
+            if re.search(r"\bunsafe\b", line) is None:
+                continue
+            above = number - 1
+            while above >= 0 and re.match(r"\s*(//|#\[)", lines[above]):
+                above -= 1
+            reason = "\n".join(lines[above + 1 : number + 1])
+            if name != "rust/simd.rs" or re.search(r"SAFETY:|# Safety", reason) is None:
+                wrong.append(f"{name}:{number + 1}")
+
+    assert [] == wrong
+
+
+def test_the_kernel_never_gives_up() -> None:
+    """Outside its own tests the kernel neither unwraps, expects nor panics: it returns errors."""
+    words = r"\.unwrap\(\)|\.expect\(|\b(?:panic|todo|unimplemented)!"
+    wrong = [
+        f"{name}:{code.count(chr(10), 0, word.start()) + 1} {word.group()}"
+        for name in KERNEL
+        for code in [house.rust_without_tests(name)]
+        for word in re.finditer(words, code)
+    ]
+
+    assert [] == wrong
+
+
+def test_the_kernel_reads_no_world() -> None:
+    """Nothing in `rust/` reads a clock, a file, the network, the environment or chance."""
+    words = r"\bstd::(?:fs|net|env|process|time)\b|\bSystemTime\b|\bInstant\b|\brand::"
+    wrong = [
+        f"{name}:{code.count(chr(10), 0, word.start()) + 1} {word.group()}"
+        for name in KERNEL
+        for code in [house.rust_without_tests(name)]
+        for word in re.finditer(words, code)
+    ]
+
+    assert [] == wrong
+
+
+def test_files_are_short() -> None:
+    """A Python or Rust file has at most 500 lines; the list of exceptions only shrinks."""
+    long = {
+        name: lines
+        for name in [*PYTHON, *RUST]
+        if (lines := len(house.text(name).splitlines())) > FILE_LINES
+    }
+
+    assert long == LONG_FILES
+
+
+def test_functions_are_short() -> None:
+    """A function has at most 60 lines without its docstring; the exceptions only shrink."""
+    spans = [(name, span) for name in PYTHON for span in house.python_functions(name)]
+    spans += [(name, span) for name in RUST for span in house.rust_functions(name)]
+    long = {
+        f"{name}::{span.name}": span.lines for name, span in spans if span.lines > FUNCTION_LINES
+    }
+
+    assert long == LONG_FUNCTIONS
+
+
+def test_lines_fit_the_page() -> None:
+    """A line of Python or Rust has at most 100 columns and no space at its end."""
+    wrong = [
+        f"{name}:{number}"
+        for name in house.tracked()
+        if name.endswith((".py", ".pyi", ".rs"))
+        for number, line in enumerate(house.text(name).splitlines(), 1)
+        if len(line) > 100 or line != line.rstrip()
+    ]
+
+    assert [] == wrong
+
+
+def test_public_names_are_documented() -> None:
+    """Every public class, function and method of the package has a docstring."""
+    missing = [
+        f"{name}: {public}"
+        for name in PACKAGE
+        for public, node in house.public_nodes(name)
+        if not ast.get_docstring(node)  # type: ignore[arg-type]
+    ]
+
+    assert [] == missing
+
+
+def test_a_module_opens_with_its_idea() -> None:
+    """The first line of a module's docstring is one sentence, and it ends as one."""
+    wrong = []
+    for name in PYTHON:
+        lines = (ast.get_docstring(house.syntax(name)) or "").splitlines()
+        if not lines or not lines[0].endswith((".", ":", "?")):
+            wrong.append(name)
+    wrong += [name for name in KERNEL if not house.text(name).startswith("//! ")]
+
+    assert [] == wrong
+
+
+def test_public_names_are_listed_and_sorted() -> None:
+    """A module of the package that defines public names lists them in `__all__`."""
+    wrong = []
+    for name in PACKAGE:
+        listed = [
+            ast.literal_eval(node.value)
+            for node in house.syntax(name).body
+            if isinstance(node, ast.Assign)
+            and [ast.unparse(target) for target in node.targets] == ["__all__"]
+        ]
+        public = {public for public, _ in house.public_nodes(name) if "." not in public}
+        if public and (not listed or public - set(listed[0])):
+            wrong.append(f"{name}: {sorted(public - set(listed[0] if listed else []))}")
+
+    assert [] == wrong
+
+
+def test_nothing_is_left_for_later() -> None:
+    """No source holds a note to oneself: what is missing is a task, not a comment."""
+    words = re.compile(r"\b(?:" + "|".join(NOTES) + r")\b")
+    suffixes = (".py", ".pyi", ".rs", ".toml", ".md", "Makefile", "run")
+    wrong = [
+        f"{name}: {word.group()}"
+        for name in house.tracked()
+        if name.endswith(suffixes)
+        for word in words.finditer(house.text(name))
+    ]
+
+    assert [] == wrong
+
+
+def test_every_test_states_its_rule() -> None:
+    """A Python test has a docstring that says the rule, and at least one assertion."""
+    wrong = []
+    for name in TESTS:
+        for node in ast.walk(house.syntax(name)):
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+                continue
+            asks = [ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)]
+            asserts = any(isinstance(part, ast.Assert) for part in ast.walk(node))
+            asserts |= any(
+                re.match(r"pytest\.(raises|warns)$|(\w+\.)?assert_", ask) for ask in asks
+            )
+            if ast.get_docstring(node) is None or not asserts:
+                wrong.append(f"{name}:{node.lineno} {node.name}")
+
+    assert [] == wrong
+
+
+def test_every_rust_test_states_its_rule() -> None:
+    """A Rust test has a `///` line that says the rule."""
+    wrong = []
+    for name in RUST:
+        lines = house.text(name).splitlines()
+        for number, line in enumerate(lines):
+            if line.strip() == "#[test]":
+                around = [*reversed(lines[:number]), *lines[number + 1 :]]
+                near = [part.strip() for part in (around[0], lines[number + 1])]
+                if not any(part.startswith("///") for part in near):
+                    wrong.append(f"{name}:{number + 1}")
+
+    assert [] == wrong
+
+
+def test_no_test_looks_away() -> None:
+    """No test is skipped, expected to fail, or waits for a clock."""
+    words = {"pytest.skip", "pytest.importorskip", "pytest.xfail", "time.sleep"}
+    words |= {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "unittest.skip"}
+    wrong = [
+        f"{name}:{node.lineno} {ast.unparse(node)}"
+        for name in PYTHON
+        if name.startswith("tests/")
+        for node in ast.walk(house.syntax(name))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in words
+    ]
+    wrong += [name for name in RUST if re.search(r"#\[ignore\b", house.rust_code(name))]
+
+    assert [] == wrong
+
+
+def test_no_text_names_a_machine() -> None:
+    """No file but a lock names a machine's folder or a package registry's host."""
+    folders = "work|root|home|Users|opt|tmp|mnt|scratch"
+    registries = r"pypi\.org|pythonhosted\.org|crates\.io|npmjs\.(?:org|com)|anaconda\.org"
+    words = re.compile(rf"(?<![\w.)}}\]/-])/(?:{folders})/\w|\b(?:{registries})\b")
+    wrong = [
+        f"{name}: {word.group()}"
+        for name in house.tracked()
+        if name not in LOCKS
+        for word in words.finditer(house.text(name))
+    ]
+
+    assert [] == wrong
+
+
+def test_locks_carry_hashes_and_no_host() -> None:
+    """The Python lock pins every package with a hash, and names no place to get it from."""
+    lock = house.text("requirements/dev.lock")
+    pins = re.findall(r"^[a-z0-9][^\s=]*==[^\s]+", lock, re.MULTILINE)
+    entries = re.split(r"\n(?=[a-z0-9])", lock.strip())
+
+    assert len(pins) == len(entries) > 0
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert re.search(r"://|index-url|find-links", lock) is None
+
+
+def test_the_version_is_written_once() -> None:
+    """Cargo.toml holds the version; the package reports it and no other source repeats it."""
+    version = tomllib.loads(house.text("Cargo.toml"))["package"]["version"]
+    project = tomllib.loads(house.text("pyproject.toml"))["project"]
+    repeated = [
+        name
+        for name in house.tracked()
+        if name.endswith((".py", ".pyi", ".rs")) or name in {"pyproject.toml", "README.md"}
+        if re.search(rf"""["'v]{re.escape(version)}\b""", house.text(name))
+    ]
+
+    assert version == importlib.metadata.version("deleverage")
+    assert ["version"] == project["dynamic"]
+    assert "version" not in project
+    assert [] == repeated
+
+
+def test_the_makefile_says_what_it_does() -> None:
+    """Every command of the Makefile has a line in `make help`."""
+    makefile = house.text("Makefile")
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    described = set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+
+    assert phony is not None
+    assert set(phony.group(1).split()) == described

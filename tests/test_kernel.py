@@ -1,0 +1,485 @@
+"""The kernel against its slow twin: scores, reasons, order and cut, to the last row and lot."""
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from deleverage import ranking
+from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
+from large import SHAPES, LargeBook, Shape, ascending, stride_meets_the_best
+from oracle import (
+    Book,
+    Cut,
+    Position,
+    Rate,
+    equity,
+    groups,
+    own_pnl,
+    queue,
+    rank,
+    select,
+)
+from strategies import LIMIT, accounts_of, books, columns_of, rates_of, rules
+
+THOROUGH = settings(
+    max_examples=max(200, settings().max_examples),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+EVERY_RULE = settings(THOROUGH, max_examples=THOROUGH.max_examples // 12)
+
+ERROR = Fraction(1, 2**28)
+"""A float score is this close to the exact one, times 1 + |score|."""
+
+REASONS = list(Reason)
+
+SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0, 1.2)
+"""Offsets of a large book, as shares of the side's quantity."""
+
+
+def close_enough(shown: float, exact: Fraction, rule: ScoreRule) -> bool:
+    """Whether a float score is as near to the exact one as its rule promises.
+
+    Money units have no natural scale, so there the error is relative only.
+    """
+    scale = abs(exact) + (0 if rule.basis is Basis.ABSOLUTE else 1)
+    return bool(np.isfinite(shown)) and abs(Fraction(shown) - exact) <= ERROR * scale
+
+
+def assert_scores(book: Book, **options: Any) -> None:
+    """Scores and reasons of a book are the oracle's."""
+    scores = ranking.score(
+        columns_of(book), rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
+    )
+    for row in range(len(book.positions)):
+        exact = book.score(row)
+        shown, reason = float(scores.score[row]), REASONS[scores.reason[row]]
+        if isinstance(exact, Reason):
+            assert (reason, np.isnan(shown)) == (exact, True), row
+        else:
+            assert reason is Reason.SCORED, row
+            assert close_enough(shown, exact, book.rule), (row, shown, exact, float(exact))
+
+
+def chosen(
+    book: Book, *, lots: int, side: int, excluded: list[int] | None = None, **options: Any
+) -> ranking.Selection:
+    """The kernel's cut of a book of one market."""
+    return ranking.select(
+        columns_of(book),
+        rates_of(book)[0],
+        rule=book.rule,
+        side=side,
+        lots=lots,
+        accounts=accounts_of(book),
+        excluded=None if excluded is None else np.array(excluded, dtype=np.int64),
+        **options,
+    )
+
+
+def fills_of(selection: ranking.Selection) -> dict[int, int]:
+    """Lots closed by row; no row comes twice."""
+    fills = dict(zip(selection.rows.tolist(), selection.lots.tolist(), strict=True))
+
+    assert len(fills) == len(selection.rows)
+
+    return fills
+
+
+def figures_of(result: ranking.Selection | Cut) -> dict[str, int]:
+    """What a cut reports beside its fills."""
+    names = ("unfilled", "cut_row", "partial_row")
+    return {name: getattr(result, name) for name in names}
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[Book, int, int, list[int]]:
+    """A book, a side, a quantity near the end of one of its entries, and rows to leave out."""
+    book = draw(books())
+    side = draw(st.sampled_from([1, -1]))
+    numbers = range(len(book.positions))
+    excluded = [row for row in numbers if draw(st.integers(0, 7)) == 0]
+    rows = queue(book, side=side, excluded=excluded)
+    ends = np.cumsum([abs(book.positions[row].lots) for row in rows], dtype=object).tolist()
+    near = [end + by for end in ends for by in (-1, 0, 1) if end + by > 0]
+    lots = draw(st.one_of(st.integers(1, 100), st.integers(1, 2**57), st.sampled_from(near or [1])))
+    return book, side, lots, excluded
+
+
+def features_of(book: Book) -> set[str]:
+    """Names of the hard cases that a book holds."""
+    exact = [book.score(row) for row in range(len(book.positions))]
+    found = {value.value for value in exact if isinstance(value, Reason)}
+    for position in book.positions:
+        rate = book.rates[position.market]
+        profit, worth = own_pnl(position, rate), equity(position, rate, book.accounts)
+        found |= {"flat"} if profit == 0 else {"winner"} if profit > 0 else {"loser"}
+        found |= {"equity of a unit"} if 0 < worth <= 1 and abs(position.lots) > 10**6 else set()
+        found |= {"at the limit"} if abs(position.lots) == LIMIT else set()
+    for rows in groups(book):
+        for first, second in pairwise(rows):
+            ahead, behind = exact[first], exact[second]
+            assert isinstance(ahead, Fraction)
+            assert isinstance(behind, Fraction)
+            if ahead == behind:
+                sizes = {abs(book.positions[row].lots) for row in (first, second)}
+                found |= {"tie parted by size" if len(sizes) == 2 else "tie parted by id"}
+            elif float(ahead) == float(behind):
+                found |= {"one float for two scores"}
+    return found
+
+
+def test_the_books_hold_the_hard_cases() -> None:
+    """What the properties promise to try is drawn indeed: each feature in some of 500 books."""
+    found: set[str] = set()
+
+    @settings(THOROUGH, max_examples=500, database=None, phases=[Phase.generate])
+    @given(books())
+    def look(book: Book) -> None:
+        found.update(features_of(book))
+
+    look()
+
+    assert found == {
+        *("flat", "winner", "loser", "equity of a unit", "at the limit"),
+        *("tie parted by size", "tie parted by id", "one float for two scores"),
+        *("no_equity", "through_bankruptcy", "not_in_profit", "no_basis", "no_factor"),
+    }
+
+
+@pytest.mark.parametrize("factor", Factor)
+@pytest.mark.parametrize("basis", Basis)
+@given(data=st.data())
+@EVERY_RULE
+def test_every_rule_scores_and_ranks_as_the_oracle(
+    basis: Basis, factor: Factor, data: st.DataObject
+) -> None:
+    """For each basis and factor, whatever the rest: reasons equal, floats near, order equal."""
+    rule = rules(st.just(basis), st.just(factor))
+    book = data.draw(books(rule=rule, markets=2, max_rows=40))
+
+    assert_scores(book)
+    assert ranks_of(book).tolist() == rank(book)
+
+
+def ranks_of(book: Book, **options: Any) -> NDArray[np.int64]:
+    """The kernel's ranks of a book."""
+    return ranking.rank(
+        columns_of(book), rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
+    ).rank
+
+
+@given(book=books(markets=3))
+@THOROUGH
+def test_rank_equals_the_oracle(book: Book) -> None:
+    """Each side of each market is ranked in exact order; what is not scored has rank 0."""
+    assert ranks_of(book).tolist() == rank(book)
+
+
+@given(book=books(markets=3))
+@THOROUGH
+def test_rank_shows_the_scores(book: Book) -> None:
+    """Rank and score give the same floats, bit for bit, and the same reasons."""
+    arguments = (columns_of(book), rates_of(book))
+    scores = ranking.score(*arguments, rule=book.rule, accounts=accounts_of(book))
+    ranked = ranking.rank(*arguments, rule=book.rule, accounts=accounts_of(book))
+
+    assert ranked.score.tobytes() == scores.score.tobytes()
+    assert ranked.reason.tolist() == scores.reason.tolist()
+
+
+@given(request=requests())
+@THOROUGH
+def test_select_equals_the_oracle(request: tuple[Book, int, int, list[int]]) -> None:
+    """The set, its lots, the cut, the partial row and the rest are the oracle's."""
+    book, side, lots, excluded = request
+    expected = select(book, lots=lots, side=side, excluded=excluded)
+
+    selection = chosen(book, lots=lots, side=side, excluded=excluded)
+
+    assert fills_of(selection) == dict(expected.fills)
+    assert figures_of(selection) == figures_of(expected)
+    if expected.cut_row >= 0:
+        exact = book.score(expected.cut_row)
+        assert isinstance(exact, Fraction)
+        assert close_enough(selection.cut_score, exact, book.rule)
+    else:
+        assert np.isnan(selection.cut_score)
+
+
+@given(request=requests())
+@THOROUGH
+def test_select_guarantees(request: tuple[Book, int, int, list[int]]) -> None:
+    """G2 no entry grows or flips; G3 fills and rest are the request; G4 a prefix, one partial."""
+    book, side, lots, excluded = request
+
+    selection = chosen(book, lots=lots, side=side, excluded=excluded)
+    fills = fills_of(selection)
+    ranks = ranks_of(book).tolist()
+    held = [abs(position.lots) for position in book.positions]
+    partial = [row for row, closed in fills.items() if closed < held[row]]
+    last = max((ranks[row] for row in fills), default=0)
+    candidates = [
+        row
+        for row, position in enumerate(book.positions)
+        if ranks[row] and (position.lots > 0) == (side > 0) and row not in excluded
+    ]
+
+    assert all(0 < closed <= held[row] for row, closed in fills.items())
+    assert set(fills) <= set(candidates)
+    assert sum(fills.values()) + selection.unfilled == lots
+    assert len(partial) <= 1
+    assert all(ranks[row] == last for row in partial)
+    assert {row for row in candidates if ranks[row] <= last} == set(fills)
+    assert selection.unfilled == 0 or set(fills) == set(candidates)
+
+
+@given(book=books(), data=st.data())
+@THOROUGH
+def test_order_equals_the_oracle(book: Book, data: st.DataObject) -> None:
+    """Any scored rows of one side, in any order, come back in queue order."""
+    side = data.draw(st.sampled_from([1, -1]))
+    expected = queue(book, side=side)
+    dropped = {row for row in expected if data.draw(st.integers(0, 3)) == 0}
+    rows = data.draw(st.permutations([row for row in expected if row not in dropped]))
+
+    ordered = ranking.order(
+        columns_of(book),
+        rates_of(book)[0],
+        np.array(rows, dtype=np.int64),
+        rule=book.rule,
+        accounts=accounts_of(book),
+    )
+
+    assert ordered.tolist() == [row for row in expected if row not in dropped]
+
+
+@given(book=books(markets=3), data=st.data())
+@THOROUGH
+def test_permutation_of_rows_changes_nothing(book: Book, data: st.DataObject) -> None:
+    """Scores, reasons, ranks and fills follow the position_id wherever its row stands."""
+    moved = data.draw(st.permutations(range(len(book.positions))))
+    shuffled = replace(book, positions=tuple(book.positions[row] for row in moved))
+
+    def seen(arranged: Book) -> dict[int, tuple[int, bytes, int]]:
+        ranked = ranking.rank(
+            columns_of(arranged), rates_of(arranged), rule=book.rule, accounts=accounts_of(book)
+        )
+        return {
+            position.position_id: (int(place), score.tobytes(), int(reason))
+            for position, place, score, reason in zip(
+                arranged.positions, ranked.rank, ranked.score, ranked.reason, strict=True
+            )
+        }
+
+    assert seen(shuffled) == seen(book)
+
+
+@given(request=requests(), data=st.data())
+@THOROUGH
+def test_permutation_of_rows_cuts_the_same(
+    request: tuple[Book, int, int, list[int]], data: st.DataObject
+) -> None:
+    """The same ids are cut by the same lots wherever their rows stand."""
+    book, side, lots, _ = request
+    moved = data.draw(st.permutations(range(len(book.positions))))
+    shuffled = replace(book, positions=tuple(book.positions[row] for row in moved))
+
+    def cut(arranged: Book) -> dict[int, int]:
+        fills = fills_of(chosen(arranged, lots=lots, side=side))
+        return {arranged.positions[row].position_id: closed for row, closed in fills.items()}
+
+    assert cut(shuffled) == cut(book)
+
+
+@given(request=requests(), threads=st.sampled_from([1, 2]))
+@THOROUGH
+def test_threads_and_instruction_sets_change_no_bit(
+    request: tuple[Book, int, int, list[int]], threads: int
+) -> None:
+    """The same float bits, ranks and cuts on every instruction set and number of threads."""
+    book, side, lots, excluded = request
+
+    def seen(**options: Any) -> tuple[bytes, bytes, list[int], dict[int, int]]:
+        arguments = (columns_of(book), rates_of(book))
+        scores = ranking.score(*arguments, rule=book.rule, accounts=accounts_of(book), **options)
+        fills = fills_of(chosen(book, lots=lots, side=side, excluded=excluded, **options))
+        ranks = ranks_of(book, **options).tolist()
+        return scores.score.tobytes(), scores.reason.tobytes(), ranks, fills
+
+    expected = seen()
+
+    for level in ranking.simd_levels():
+        assert seen(simd=level, threads=threads) == expected, level
+
+
+@given(book=books(markets=2))
+@THOROUGH
+def test_absent_columns_mean_what_they_say(book: Book) -> None:
+    """Without ids the row number decides, without tiers there is one, without accounts none."""
+    positions = tuple(
+        replace(position, position_id=row, tier=0, account=None)
+        for row, position in enumerate(book.positions)
+    )
+    plain = replace(book, positions=positions)
+    columns = replace(columns_of(plain), position_id=None, tier=None, account=None)
+
+    ranked = ranking.rank(columns, rates_of(plain), rule=plain.rule)
+
+    assert ranked.rank.tolist() == rank(plain)
+
+
+def test_sums_beyond_64_bits() -> None:
+    """Quantities are added in wide integers: 9000 entries of nearly 2^51 lots are over 2^63."""
+    count, size = 9000, 2**51 - 1
+    columns = ranking.Columns(
+        lots=np.full(count, size),
+        entry_value=np.full(count, size),
+        position_id=np.arange(count, dtype=np.uint64)[::-1].copy(),
+    )
+    rule = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.NONE, loss=Loss.DIVIDE)
+
+    selection = ranking.select(
+        columns, ranking.Rate(mark_num=1, mark_den=1), rule=rule, side=1, lots=2**63 - 1
+    )
+
+    whole, rest = divmod(2**63 - 1, size)
+    assert selection.unfilled == 0
+    assert sorted(selection.rows.tolist()) == list(range(count - whole - 1, count))
+    assert selection.partial_row == selection.cut_row == count - whole - 1
+    assert fills_of(selection)[selection.cut_row] == rest
+
+
+def test_a_profit_of_nothing_is_zero() -> None:
+    """A mark exactly at entry scores +0.0, never -0.0, on either side and kind of contract."""
+    for lots in (7, -7):
+        for is_inverse in (False, True):
+            book = Book(
+                positions=(Position(lots=lots, entry_value=7, margin=5, position_id=1),),
+                rates=(Rate(mark_num=3, mark_den=3, is_inverse=is_inverse),),
+                rule=ScoreRule(
+                    basis=Basis.ENTRY_VALUE, factor=Factor.BANKRUPTCY_DISTANCE, loss=Loss.DIVIDE
+                ),
+            )
+            scores = ranking.score(columns_of(book), rates_of(book), rule=book.rule)
+
+            assert scores.score.tobytes() == np.zeros(1).tobytes()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_shapes_are_what_the_oracle_says(shape: Shape) -> None:
+    """The quick exact keys of a large book give the oracle's queue at a small size."""
+    large = shape(np.random.default_rng(5), 120)
+
+    assert large.queue.tolist() == queue(large.as_book())
+
+
+def assert_head(large: LargeBook, lots: int, excluded: NDArray[np.int64], **options: Any) -> None:
+    """The kernel cuts the head of the exact queue, and nothing else."""
+    rows = large.queue[~np.isin(large.queue, excluded)]
+    sizes = np.abs(large.columns.lots[rows])
+    ends = np.cumsum(sizes)
+    available = int(ends[-1]) if len(ends) else 0
+    taken = min(int(np.searchsorted(ends, lots)) + 1, len(rows))
+    closed = sizes[:taken].copy()
+    closed[-1] -= max(0, int(ends[taken - 1]) - lots)
+    expected = dict(zip(rows[:taken].tolist(), closed.tolist(), strict=True))
+
+    selection = ranking.select(
+        large.columns,
+        large.rate,
+        rule=large.rule,
+        side=1,
+        lots=lots,
+        accounts=large.accounts,
+        excluded=excluded,
+        **options,
+    )
+
+    assert fills_of(selection) == expected
+    assert figures_of(selection) == {
+        "unfilled": max(0, lots - available),
+        "cut_row": rows[taken - 1],
+        "partial_row": rows[taken - 1] if closed[-1] < sizes[taken - 1] else -1,
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_books_are_cut_exactly(shape: Shape) -> None:
+    """From 0.01 % of the side to more than all of it the cut is the head of the exact queue."""
+    rng = np.random.default_rng(20)
+    large = shape(rng, 150_000)
+    total = int(np.abs(large.columns.lots[large.queue]).sum())
+    nobody = np.zeros(0, dtype=np.int64)
+
+    for share in SHARES:
+        assert_head(large, max(1, int(total * share)), nobody)
+    head = np.sort(np.concatenate([large.queue[:50], rng.permutation(150_000)[:1000]]))
+    assert_head(large, max(1, total // 500), np.unique(head))
+    for level in ranking.simd_levels():
+        for threads in (1, 2):
+            assert_head(large, max(1, total // 100), nobody, simd=level, threads=threads)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_books_are_ranked_exactly(shape: Shape) -> None:
+    """The longs of a large book are ranked in exact order, whatever the threads."""
+    large = shape(np.random.default_rng(21), 150_000)
+
+    for threads in (1, 2):
+        ranked = ranking.rank(
+            large.columns, large.rate, rule=large.rule, accounts=large.accounts, threads=threads
+        )
+
+        longs = large.columns.lots > 0
+        places = np.zeros(len(longs), dtype=np.int64)
+        places[large.queue] = np.arange(1, len(large.queue) + 1)
+        assert np.array_equal(ranked.rank[longs], places[longs])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_floats_have_the_same_bits(shape: Shape) -> None:
+    """Every instruction set and number of threads gives the same floats for a large book."""
+    large = shape(np.random.default_rng(22), 150_000)
+
+    def bits(**options: Any) -> tuple[bytes, bytes]:
+        scores = ranking.score(
+            large.columns, large.rate, rule=large.rule, accounts=large.accounts, **options
+        )
+        return scores.score.tobytes(), scores.reason.tobytes()
+
+    expected = bits(threads=1)
+
+    for level in ranking.simd_levels():
+        for threads in (1, 2):
+            assert bits(simd=level, threads=threads) == expected, (level, threads)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_head_of_a_large_book_is_ordered(shape: Shape) -> None:
+    """Rows of a cut, handed over in any order, come back as the exact queue has them."""
+    rng = np.random.default_rng(23)
+    large = shape(rng, 150_000)
+    head = large.queue[: len(large.queue) // 3]
+
+    ordered = ranking.order(
+        large.columns, large.rate, rng.permutation(head), rule=large.rule, accounts=large.accounts
+    )
+
+    assert np.array_equal(ordered, head)
+
+
+@pytest.mark.parametrize("shape", [ascending, stride_meets_the_best])
+def test_millions_of_rows_are_cut_exactly(shape: Shape) -> None:
+    """Past four million rows, where kept rows are thinned on the way, the cut is still exact."""
+    large = shape(np.random.default_rng(24), 4_500_000)
+    total = int(large.columns.lots.sum())
+
+    for share in (0.0001, 0.1):
+        assert_head(large, int(total * share), np.zeros(0, dtype=np.int64))

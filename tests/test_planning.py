@@ -1,0 +1,664 @@
+"""Rank and plan at the frame level: what is asked, what is refused, and what a plan promises."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deleverage.errors import InputError
+from deleverage.planning import Plan, PlanReason, plan, prepare, rank
+from deleverage.venue import Venue
+
+BITMEX = Venue.load("bitmex")
+STRIKE_FUND = Venue.load("strike-type1")
+STRIKE_EMERGENCY = Venue.load("strike-type2")
+
+MARKETS = {
+    "market": ["BTC-PERP"],
+    "kind": ["linear"],
+    "contract_size": ["1"],
+    "lot_size": ["1"],
+    "tick_size": ["0.5"],
+    "price_unit": ["0.000001"],
+    "settle": ["USDT"],
+}
+Rows = Sequence[Mapping[str, Any]]
+
+
+def at(price: str, **other: str) -> dict[str, list[str]]:
+    """Marks of the one market."""
+    return {"market": ["BTC-PERP"], "mark_price": [price]} | {k: [v] for k, v in other.items()}
+
+
+def book(rows: Rows) -> pl.DataFrame:
+    """A position frame of text; ids are row numbers unless a row names its own."""
+    filled = [
+        {"position_id": number, "market": "BTC-PERP", "side": "long"} | dict(row)
+        for number, row in enumerate(rows, 1)
+    ]
+    return pl.DataFrame(filled, infer_schema_length=None)
+
+
+def closed(outcome: Plan) -> dict[str, Decimal]:
+    """Contracts closed by account, in queue order."""
+    return dict(outcome.fills.select("account", "qty_closed").iter_rows())
+
+
+# BitMEX prints six longs in queue order: accounts 2, 5, 4, 1, 6, 3. Entries and margins are ours,
+# chosen so that the formula gives that order at a mark of 700.
+BITMEX_QUEUE = (("2", 10), ("5", 20), ("4", 30), ("1", 10), ("6", 10), ("3", 20))
+BITMEX_BOOK = book(
+    [
+        {
+            "account": account,
+            "qty": str(qty),
+            "entry_price": str(600 + 10 * place),
+            "margin": str(60 * qty),
+        }
+        for place, (account, qty) in enumerate(BITMEX_QUEUE)
+    ]
+    + [{"account": "zed", "side": "short", "qty": "20", "entry_price": "640", "margin": "200"}]
+)
+
+
+def bitmex_plan(positions: pl.DataFrame = BITMEX_BOOK, **changes: Any) -> Plan:
+    """The plan of BitMEX's example: a short of 20 bankrupt at 650."""
+    request: dict[str, Any] = {
+        "marks": at("700"),
+        "venue": BITMEX,
+        "markets": MARKETS,
+        "market": "BTC-PERP",
+        "bankrupt_side": "short",
+        "qty": "20",
+        "bankruptcy_price": "650",
+        "bankrupt_account": "zed",
+    }
+    return plan(positions, **(request | changes))
+
+
+def test_bitmex_closes_10_of_account_2_and_10_of_20_of_account_5_at_650() -> None:
+    """BitMEX's published allocation: the head gives all, the next one gives half, both at 650."""
+    outcome = bitmex_plan()
+
+    assert outcome.fills.select(
+        "rank_in_queue", "account", "side", "qty", "qty_closed", "qty_left", "price"
+    ).rows() == [
+        (1, "2", "long", Decimal(10), Decimal(10), Decimal(0), Decimal(650)),
+        (2, "5", "long", Decimal(20), Decimal(10), Decimal(10), Decimal(650)),
+    ]
+    assert (outcome.unfilled, outcome.reason) == (Decimal(0), PlanReason.FILLED)
+    assert outcome.cut is not None
+    assert (outcome.cut.account, outcome.cut.is_partial) == ("5", True)
+
+
+def test_bitmex_lights_follow_its_published_percentiles() -> None:
+    """Sorted sizes 10, 20, 30, 10, 10, 20 stand in bands 20, 40, 60, 80, 80 and 100 per cent."""
+    ranked = rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
+    longs = ranked.filter(pl.col("side") == "long").sort("rank")
+
+    assert longs["account"].to_list() == [account for account, _ in BITMEX_QUEUE]
+    assert longs["rank"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert longs["percentile"].to_list() == pytest.approx([0.1, 0.3, 0.6, 0.7, 0.8, 1.0])
+    assert longs["light"].to_list() == [5, 4, 3, 2, 2, 1]
+
+
+# Delta Exchange prints returns and leverages; entry values and margins to fit, to 1e-6.
+DELTA_TABLE = (
+    ("1", 100, "-0.10", "2"),
+    ("2", 10, "0.20", "1.5"),
+    ("3", 50, "0.05", "3"),
+    ("4", 80, "0.002", "1.6"),
+    ("5", 20, "0.15", "2.2"),
+    ("6", 30, "-0.20", "4"),
+    ("7", 70, "-0.07", "1.8"),
+)
+
+
+def delta_book() -> pl.DataFrame:
+    """The seven longs of Delta Exchange's table, at a mark of 1000."""
+    rows = []
+    for account, qty, share, leverage in DELTA_TABLE:
+        value = Decimal(1000 * qty)
+        entry = round(value / (1 + Decimal(share)), 6)
+        margin = round(value / Decimal(leverage) - (value - entry), 6)
+        rows.append({"account": account, "qty": qty, "entry_value": entry, "margin": margin})
+    return book(rows)
+
+
+@pytest.mark.parametrize(
+    ("qty", "expected"), [(15, {"5": 15}), (40, {"5": 20, "2": 10, "3": 10})]
+)
+def test_delta_exchange_allocates_15_and_40(qty: int, expected: dict[str, int]) -> None:
+    """Delta Exchange's two published cases close from accounts 5, 2 and 3."""
+    outcome = bitmex_plan(delta_book(), marks=at("1000"), qty=qty, bankruptcy_price=None)
+
+    assert closed(outcome) == expected
+
+
+# Strike's candidates A to E by profit and margin balance; the notional cancels from the score.
+STRIKE_BOOK = book(
+    [
+        {
+            "account": account,
+            "qty": qty,
+            "entry_value": 1000 * qty - profit,
+            "margin": balance - profit,
+        }
+        for account, qty, profit, balance in (
+            ("A", 5, 500, 1000),
+            ("B", 4, 900, 3000),
+            ("C", 9, -10, 200),
+            ("D", 1, 200, 250),
+            ("E", 3, 0, 100),
+        )
+    ]
+)
+
+
+def strike_plan(qty: int, venue: Venue, positions: pl.DataFrame = STRIKE_BOOK) -> Plan:
+    """A bankrupt short against Strike's candidates at a mark of 1000."""
+    return plan(
+        positions,
+        marks=at("1000"),
+        venue=venue,
+        markets=MARKETS,
+        market="BTC-PERP",
+        bankrupt_side="short",
+        qty=qty,
+        bankruptcy_price=1010,
+    )
+
+
+def test_strike_offsets_7_from_d_a_and_b() -> None:
+    """Type 1 takes D whole, A whole and one of B; the loser C and the even E are never asked."""
+    outcome = strike_plan(7, STRIKE_FUND)
+
+    assert closed(outcome) == {"D": 1, "A": 5, "B": 1}
+    assert outcome.unfilled == 0
+    assert dict(outcome.left_out.iter_rows()) == {"not_in_profit": 2}
+
+
+def test_strike_offsets_10_of_12_and_reports_2() -> None:
+    """Type 1 is best effort: what the queue lacks is reported, and it is no error."""
+    outcome = strike_plan(12, STRIKE_FUND)
+
+    assert closed(outcome) == {"D": 1, "A": 5, "B": 4}
+    assert (outcome.unfilled, outcome.reason) == (Decimal(2), PlanReason.QUEUE_EXHAUSTED)
+
+
+def test_strike_type_2_cuts_nothing_unless_it_cuts_enough() -> None:
+    """All or nothing: 10 in profit cannot offset 12, so nobody is cut and 12 stay."""
+    outcome = strike_plan(12, STRIKE_EMERGENCY)
+
+    assert (outcome.fills.height, outcome.cut) == (0, None)
+    assert (outcome.unfilled, outcome.reason) == (Decimal(12), PlanReason.ALL_OR_NOTHING_FAILED)
+
+
+def test_strike_type_2_closes_at_the_mark() -> None:
+    """Where enough stand in profit type 2 closes them, at the mark price."""
+    outcome = strike_plan(10, STRIKE_EMERGENCY)
+
+    assert closed(outcome) == {"D": 1, "A": 5, "B": 4}
+    assert set(outcome.fills["price"]) == {Decimal(1000)}
+    assert outcome.reason is PlanReason.FILLED
+
+
+def test_a_short_of_10_cut_by_4_keeps_6() -> None:
+    """The walk-through of a short of 10 at 2000, mark 1800: 4 closed, 6 left."""
+    row = {"account": "a", "side": "short", "qty": "10", "entry_price": "2000", "margin": "10000"}
+    outcome = bitmex_plan(
+        book([row]), marks=at("1800"), venue=STRIKE_FUND, bankrupt_side="long", qty="4"
+    )
+
+    assert outcome.fills.select("qty", "qty_closed", "qty_left").rows() == [(10, 4, 6)]
+
+
+README = {
+    "account": ["alice", "bob", "carol", "dave", "zed"],
+    "market": ["BTC-PERP"] * 5,
+    "side": ["short", "short", "short", "short", "long"],
+    "qty": ["8", "4", "6", "2", "12.5"],
+    "entry_price": ["71000", "64000", "68500", "60500", "66000"],
+    "margin": ["56000", "20000", "90000", "12000", "59375"],
+}
+
+
+def test_the_front_page_runs() -> None:
+    """The first example of the documentation plans 12.5 contracts without a contract table."""
+    outcome = plan(
+        README,
+        marks=at("61000"),
+        venue=BITMEX,
+        market="BTC-PERP",
+        bankrupt_side="long",
+        qty="12.5",
+        bankruptcy_price="61250",
+        bankrupt_account="zed",
+        exclude=["insurance-fund"],
+    )
+
+    assert outcome.unfilled == 0
+    assert sum(closed(outcome).values()) == Decimal("12.5")
+    assert list(closed(outcome)) == ["alice", "bob", "carol"]
+    assert set(outcome.fills["price"]) == {Decimal(61250)}
+    assert str(outcome.explain("alice")).startswith("alice: cut")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"qty": "0"}, ("qty", "0")),
+        ({"qty": "-1"}, ("qty", "-1")),
+        ({"qty": -1}, ("qty", "-1")),
+        ({"qty": "0.5"}, ("qty", "0.5")),
+        ({"qty": Decimal("0.5")}, ("qty", "0.5")),
+        ({"qty": 0.5}, ("qty", "0.5")),
+        ({"qty": "ten"}, ("qty", "ten")),
+        ({"qty": float("nan")}, ("qty", "nan")),
+        ({"qty": float("inf")}, ("qty", "inf")),
+        ({"qty": True}, ("qty", "True")),
+        ({"qty": None}, ("qty", "None")),
+        ({"qty": 10**30}, ("qty",)),
+        ({"market": "BTC-PERQ"}, ("market", "BTC-PERQ", "BTC-PERP")),
+        ({"bankrupt_side": "buy"}, ("bankrupt_side", "buy", "long", "short")),
+        ({"bankruptcy_price": "-1"}, ("bankruptcy_price", "-1")),
+        ({"bankruptcy_price": "0"}, ("bankruptcy_price", "0")),
+        ({"bankruptcy_price": "nan"}, ("bankruptcy_price", "nan")),
+        ({"bankruptcy_price": "six"}, ("bankruptcy_price", "six")),
+        ({"bankruptcy_price": "650.0000001"}, ("bankruptcy_price", "650.0000001")),
+        ({"exclude": "2"}, ("exclude", "list")),
+        ({"exclude": [2]}, ("exclude", "2")),
+        ({"bankrupt_account": 7}, ("bankrupt_account", "7")),
+        ({"venue": "bitmex"}, ("venue", "Venue.load")),
+        ({"venue": None}, ("venue",)),
+        ({"marks": None}, ("marks",)),
+    ],
+)
+def test_a_bad_request_is_refused_by_name(
+    change: dict[str, object], words: tuple[str, ...]
+) -> None:
+    """A request that is not what the contract says is an `InputError` that names what and why."""
+    with pytest.raises(InputError) as refused:
+        bitmex_plan(**change)
+
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_a_market_of_positions_without_a_mark_is_refused() -> None:
+    """A missing mark is an error that names the market, never a default."""
+    with pytest.raises(InputError, match="BTC-PERP"):
+        bitmex_plan(marks={"market": ["ETH-PERP"], "mark_price": ["700"]})
+
+
+@pytest.mark.parametrize("qty", ["20", 20, 20.0, Decimal(20), Decimal("20.000")])
+def test_a_quantity_may_be_text_decimal_int_or_float(qty: object) -> None:
+    """The same quantity in any number type is the same request and the same plan."""
+    assert bitmex_plan(qty=qty).digest == bitmex_plan().digest
+
+
+def test_more_than_the_side_holds_is_a_plan_with_a_rest() -> None:
+    """A quantity beyond the whole opposite side closes it all and reports the rest."""
+    outcome = bitmex_plan(qty="130")
+
+    assert sum(closed(outcome).values()) == 100
+    assert (outcome.requested, outcome.unfilled) == (Decimal(130), Decimal(30))
+    assert outcome.reason is PlanReason.QUEUE_EXHAUSTED
+    assert outcome.cut is not None
+    assert (outcome.cut.account, outcome.cut.is_partial) == ("3", False)
+
+
+def test_an_empty_queue_is_a_plan_too() -> None:
+    """With nobody on the other side nothing is cut, and the reason says that none is eligible."""
+    outcome = bitmex_plan(bankrupt_side="long", bankrupt_account="zed")
+
+    assert (outcome.fills.height, outcome.cut) == (0, None)
+    assert (outcome.unfilled, outcome.reason) == (Decimal(20), PlanReason.NOTHING_ELIGIBLE)
+    assert outcome.fills.columns == bitmex_plan().fills.columns
+    assert outcome.fills.schema == bitmex_plan().fills.schema
+
+
+def test_excluded_accounts_are_never_cut() -> None:
+    """An exempt pool keeps its place in the ranking but gives nothing to the plan."""
+    outcome = bitmex_plan(exclude=["2", "4"])
+
+    assert closed(outcome) == {"5": 20}
+    assert dict(outcome.left_out.iter_rows()) == {"excluded": 2}
+
+
+def test_an_excluded_name_without_a_position_is_noted() -> None:
+    """A pool that holds nothing here changes nothing, and the plan says so: it may be misspelt."""
+    outcome = bitmex_plan(exclude=["insurance-fund"])
+
+    assert closed(outcome) == closed(bitmex_plan())
+    assert any("insurance-fund" in note for note in outcome.notes)
+
+
+def test_a_position_in_liquidation_is_never_cut() -> None:
+    """A row whose status is `liquidating` stands in no queue."""
+    status = ["liquidating"] + ["open"] * (BITMEX_BOOK.height - 1)
+    outcome = bitmex_plan(BITMEX_BOOK.with_columns(pl.Series("status", status)))
+
+    assert closed(outcome) == {"5": 20}
+    assert dict(outcome.left_out.iter_rows()) == {"liquidating": 1}
+
+
+def test_an_isolated_opposite_leg_of_the_bankrupt_account_is_left_out() -> None:
+    """The bankrupt account is not cut against itself; its isolated long stays as it is."""
+    leg = {"account": "zed", "qty": "10", "entry_price": "500", "margin": "600", "position_id": 99}
+    with_leg = pl.concat([BITMEX_BOOK, book([leg])], how="diagonal_relaxed")
+    outcome = bitmex_plan(with_leg)
+
+    assert closed(outcome) == closed(bitmex_plan())
+    assert outcome.netted == 0
+    assert outcome.own_legs.select("position_id", "qty_closed", "reason").rows() == [
+        (99, Decimal(0), "isolated")
+    ]
+    assert dict(outcome.left_out.iter_rows()) == {"bankrupt_account": 1}
+
+
+CROSS = {
+    "account": ["w", "x", "y", "z"],
+    "asset": ["USDT"] * 4,
+    "wallet_balance": ["9000", "9000", "9000", "0"],
+    "equity": ["10000", "11000", "12000", "-50"],
+    "maintenance_margin": ["100", "100", "100", "100"],
+}
+CROSS_BOOK = book(
+    [
+        {"account": "w", "qty": "5", "entry_price": "900", "margin_mode": "cross"},
+        {"account": "x", "qty": "5", "entry_price": "910", "margin_mode": "cross"},
+        {"account": "y", "qty": "5", "entry_price": "920", "margin_mode": "cross"},
+        {"account": "z", "qty": "3", "entry_price": "950", "margin_mode": "cross"},
+        {
+            "account": "z",
+            "side": "short",
+            "qty": "10",
+            "entry_price": "800",
+            "margin_mode": "cross",
+        },
+    ]
+)
+
+
+def cross_plan(positions: pl.DataFrame = CROSS_BOOK, **changes: Any) -> Plan:
+    """A cross account with both legs goes bankrupt with a short of 10."""
+    request: dict[str, Any] = {
+        "marks": at("1000"),
+        "venue": Venue.load("cube"),
+        "markets": MARKETS,
+        "accounts": CROSS,
+        "market": "BTC-PERP",
+        "bankrupt_side": "short",
+        "qty": 10,
+        "bankrupt_account": "z",
+    }
+    return plan(positions, **(request | changes))
+
+
+def test_a_cross_opposite_leg_of_the_bankrupt_account_is_netted_first() -> None:
+    """The bankrupt account's own cross long of 3 is closed first; others are cut for 7 only."""
+    outcome = cross_plan()
+
+    assert closed(outcome) == {"w": 5, "x": 2}
+    assert (outcome.requested, outcome.netted, outcome.unfilled) == (10, 3, 0)
+    assert outcome.own_legs.select("account", "qty", "qty_closed", "qty_left", "reason").rows() == [
+        ("z", Decimal(3), Decimal(3), Decimal(0), "netted")
+    ]
+
+
+def test_a_liquidating_cross_leg_of_the_bankrupt_account_is_netted_too() -> None:
+    """All of a bankrupt account is in liquidation: its opposite leg nets although it never queues."""
+    status = ["open"] * 3 + ["liquidating"] * 2
+    outcome = cross_plan(CROSS_BOOK.with_columns(pl.Series("status", status)))
+
+    assert (closed(outcome), outcome.netted) == ({"w": 5, "x": 2}, Decimal(3))
+
+
+def test_an_own_leg_that_covers_all_leaves_nobody_to_cut() -> None:
+    """Where the bankrupt account's own leg covers the quantity, the plan is filled and empty."""
+    outcome = cross_plan(qty=2)
+
+    assert (outcome.fills.height, outcome.netted, outcome.unfilled) == (0, 2, 0)
+    assert outcome.reason is PlanReason.FILLED
+
+
+def test_without_a_bankrupt_account_nobody_is_spared() -> None:
+    """Where the request names no bankrupt account, nothing is netted and no account left out."""
+    outcome = bitmex_plan(bankrupt_account=None)
+
+    assert (outcome.netted, outcome.own_legs.height) == (0, 0)
+    assert closed(outcome) == closed(bitmex_plan())
+
+
+def test_a_missing_bankruptcy_price_is_said_and_not_invented() -> None:
+    """An edition that settles at bankruptcy shows no price where none was given."""
+    outcome = bitmex_plan(bankruptcy_price=None)
+
+    assert outcome.fills["price"].to_list() == [None, None]
+    assert "bankruptcy_price" in outcome.price_note
+    assert bitmex_plan().price_note == ""
+
+
+def test_a_previous_mark_edition_closes_at_the_previous_mark() -> None:
+    """Hyperliquid settles at the mark before; without that column the price is left open."""
+    request = {"venue": Venue.load("hyperliquid"), "accounts": None, "bankruptcy_price": None}
+    known = bitmex_plan(**request, marks=at("700", previous_mark_price="698.5"))
+    unknown = bitmex_plan(**request)
+
+    assert set(known.fills["price"]) == {Decimal("698.5")}
+    assert set(unknown.fills["price"]) == {None}
+    assert "previous_mark_price" in unknown.price_note
+
+
+def test_the_digest_does_not_see_row_order() -> None:
+    """The same rows in another order give the same fills and the same digest."""
+    backwards = bitmex_plan(BITMEX_BOOK.reverse())
+
+    assert backwards.digest == bitmex_plan().digest
+    assert backwards.fills.rows() == bitmex_plan().fills.rows()
+
+
+def change_position(frame: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
+    """The same positions with one value of the last row replaced."""
+    values = frame[column].to_list()
+    return frame.with_columns(pl.Series(column, [*values[:-1], value]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"qty": "19"},
+        {"bankruptcy_price": "651"},
+        {"bankruptcy_price": None},
+        {"bankrupt_account": None},
+        {"bankrupt_account": "yan"},
+        {"bankrupt_side": "long"},
+        {"exclude": ["3"]},
+        {"exclude": ["nobody"]},
+        {"venue": Venue.load("mexc")},
+        {"marks": at("700.5")},
+        {"marks": at("700", previous_mark_price="699")},
+        {"markets": MARKETS | {"price_unit": ["0.0000001"]}},
+        {"markets": MARKETS | {"tick_size": ["0.1"]}},
+    ],
+)
+def test_the_digest_sees_every_part_of_the_request(change: dict[str, object]) -> None:
+    """Quantity, price, account, side, exclusions, edition, marks and scales all count."""
+    assert bitmex_plan(**change).digest != bitmex_plan().digest
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("account", "yan"),
+        ("qty", "21"),
+        ("entry_price", "641"),
+        ("margin", "201"),
+        ("position_id", 70),
+        ("side", "long"),
+    ],
+)
+def test_the_digest_sees_every_position(column: str, value: object) -> None:
+    """A position that is not even a candidate counts in the digest: the input is what it names."""
+    changed = change_position(BITMEX_BOOK, column, value)
+
+    assert bitmex_plan(changed).digest != bitmex_plan().digest
+
+
+def test_the_digest_is_the_same_in_every_session() -> None:
+    """The digest is 64 hexadecimal digits and the order of exclusions does not count."""
+    digest = bitmex_plan(exclude=["3", "6"]).digest
+
+    assert (len(digest), set(digest) <= set("0123456789abcdef")) == (64, True)
+    assert digest == bitmex_plan(exclude=["6", "3", "6"]).digest
+
+
+def test_a_snapshot_gives_the_plans_its_frames_give() -> None:
+    """A prepared snapshot answers any number of questions as the frames would."""
+    snapshot = prepare(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
+    request: dict[str, Any] = {"market": "BTC-PERP", "bankrupt_side": "short"}
+    for qty in (5, 20, 95):
+        once = plan(snapshot, qty=qty, **request)
+        frames = bitmex_plan(qty=qty, bankruptcy_price=None, bankrupt_account=None)
+
+        assert (once.fills.rows(), once.digest) == (frames.fills.rows(), frames.digest)
+    assert rank(snapshot).rows() == (
+        rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS).rows()
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [{"marks": at("700")}, {"markets": MARKETS}, {"venue": Venue.load("mexc")}]
+)
+def test_a_snapshot_is_not_given_its_inputs_twice(given: dict[str, object]) -> None:
+    """Marks, tables or another edition beside a snapshot are refused: they would not be used."""
+    snapshot = prepare(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
+
+    with pytest.raises(InputError, match=next(iter(given))):
+        plan(snapshot, market="BTC-PERP", bankrupt_side="short", qty=1, **given)  # type: ignore[arg-type]
+
+
+BOOKS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "account": st.sampled_from("abcde"),
+            "side": st.sampled_from(["long", "short"]),
+            "qty": st.integers(1, 9),
+            "entry_price": st.integers(900, 1100),
+            "margin": st.integers(1, 2000),
+            "status": st.sampled_from(["open", "open", "open", "liquidating"]),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(
+    rows=BOOKS,
+    qty=st.integers(1, 60),
+    side=st.sampled_from(["long", "short"]),
+    bankrupt=st.sampled_from(["a", "z", None]),
+    exclude=st.sets(st.sampled_from("bcz")),
+    venue=st.sampled_from([BITMEX, STRIKE_FUND, STRIKE_EMERGENCY]),
+)
+def test_what_is_asked_is_closed_netted_or_left(
+    rows: list[dict[str, object]],
+    qty: int,
+    side: str,
+    bankrupt: str | None,
+    exclude: set[str],
+    venue: Venue,
+) -> None:
+    """Closed, netted and unfilled add up; nobody is cut beyond what they have or out of order."""
+    positions = book(rows)
+    outcome = bitmex_plan(
+        positions,
+        marks=at("1000"),
+        venue=venue,
+        qty=qty,
+        bankrupt_side=side,
+        bankrupt_account=bankrupt,
+        exclude=exclude,
+    )
+    fills = outcome.fills
+    ranked = rank(positions, marks=at("1000"), venue=venue, markets=MARKETS)
+    queue = ranked.filter(
+        pl.col("rank").is_not_null(),
+        pl.col("side") != side,
+        ~pl.col("account").is_in([*exclude, *filter(None, [bankrupt])]),
+    ).sort("rank")
+
+    assert fills["qty_closed"].sum() + outcome.netted + outcome.unfilled == qty
+    assert (fills["qty_closed"] + fills["qty_left"]).to_list() == fills["qty"].to_list()
+    assert (fills["qty_closed"] > 0).all()
+    assert (fills["qty_left"] > 0).sum() <= 1
+    assert fills["position_id"].to_list() == queue["position_id"].to_list()[: fills.height]
+    assert fills["rank_in_queue"].to_list() == list(range(1, fills.height + 1))
+    assert outcome.unfilled == 0 or fills.height in (0, queue.height)
+
+
+def test_rank_keeps_the_input_and_its_order() -> None:
+    """The ranked frame is the input, row by row, with the seven columns of the ranking behind."""
+    ranked = rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
+
+    assert ranked.select(BITMEX_BOOK.columns).equals(BITMEX_BOOK)
+    assert ranked.columns[BITMEX_BOOK.width :] == [
+        "score",
+        "tier",
+        "rank",
+        "percentile",
+        "light",
+        "reason",
+    ]
+    assert (ranked.schema["score"], ranked.schema["light"]) == (pl.Float64, pl.UInt8)
+
+
+def test_rank_says_why_a_row_has_no_rank() -> None:
+    """A row outside of the queue has null score, rank and percentile, light 0 and the reason."""
+    rows = STRIKE_BOOK.with_columns(pl.Series("status", ["open"] * 3 + ["liquidating", "open"]))
+    ranked = rank(rows, marks=at("1000"), venue=STRIKE_FUND, markets=MARKETS)
+    shown = ranked.select("account", "rank", "percentile", "light", "reason").rows()
+
+    assert shown[2] == ("C", None, None, 0, "not_in_profit")
+    assert shown[3] == ("D", None, None, 0, "liquidating")
+    assert [row[4] for row in shown] == [
+        "scored",
+        "scored",
+        "not_in_profit",
+        "liquidating",
+        "not_in_profit",
+    ]
+    assert [row[1] for row in shown] == [1, 2, None, None, None]
+
+
+def test_rank_shows_both_entries_of_a_hedged_position() -> None:
+    """A hedged part queues behind the rest: the row shows its first entry and `hedged_rank`."""
+    rows = BITMEX_BOOK.with_columns(hedged_qty=pl.lit("0")).with_columns(
+        hedged_qty=pl.when(pl.col("account") == "2").then(pl.lit("4")).otherwise("hedged_qty")
+    )
+    venue = Venue.load("okx")
+    ranked = rank(
+        rows.with_columns(maintenance_margin=pl.lit("10")),
+        marks=at("700"),
+        venue=venue,
+        markets=MARKETS,
+    )
+    row = ranked.row(by_predicate=pl.col("account") == "2", named=True)
+
+    assert ranked.height == rows.height
+    assert (row["rank"], row["hedged_rank"], row["tier"]) == (1, 7, 0)
+
+
+def test_rank_of_no_positions_is_an_empty_frame() -> None:
+    """An empty frame with the right columns gives an empty result with the ranking's columns."""
+    ranked = rank(BITMEX_BOOK.clear(), marks=at("700"), venue=BITMEX, markets=MARKETS)
+
+    assert ranked.height == 0
+    assert ranked.columns[-6:] == ["score", "tier", "rank", "percentile", "light", "reason"]
+    with pytest.raises(InputError, match="venue"):
+        rank(BITMEX_BOOK, marks=at("700"), venue=None)
