@@ -77,10 +77,7 @@ impl Brackets {
     /// Brackets from sampled (key, weight) pairs of the long and the short side.
     #[must_use]
     pub fn new(samples: [Vec<(f64, f64)>; 2], bands: u8) -> Self {
-        Self {
-            sides: samples.map(|sample| Thresholds::new(sample, bands)),
-            bands,
-        }
+        Self { sides: samples.map(|sample| Thresholds::new(sample, bands)), bands }
     }
 
     /// Empty findings of both sides.
@@ -97,23 +94,14 @@ impl Brackets {
     /// nice get the bin 255.
     #[must_use]
     pub fn bins(&self, level: Level, lane: &Lane) -> [u8; LANE] {
-        dispatch(
-            level,
-            Bin {
-                brackets: self,
-                lane,
-            },
-        )
+        dispatch(level, Bin { brackets: self, lane })
     }
 
     /// The bin of one key.
     #[must_use]
     pub fn bin(&self, code: usize, key: f64) -> usize {
         let side = &self.sides[code];
-        side.keys[..side.count]
-            .iter()
-            .filter(|&&threshold| key < threshold)
-            .count()
+        side.keys[..side.count].iter().filter(|&&threshold| key < threshold).count()
     }
 
     /// The light of a bin that lies between brackets; none inside of a bracket and where the bin is
@@ -145,18 +133,11 @@ impl Brackets {
             let found = &mut side.collected[bracket];
             scorer.sort(found);
             let edges = &self.sides[code].keys[2 * bracket..2 * bracket + 2];
-            let passed: usize = self.sides[code].inside[..bracket]
-                .iter()
-                .map(Vec::len)
-                .sum();
+            let passed: usize = self.sides[code].inside[..bracket].iter().map(Vec::len).sum();
             let mut light = self.bands - passed as u8;
             let mut next = boundaries.iter().peekable();
             for candidate in found.iter() {
-                before += if is_quantity {
-                    scorer.size(candidate.row)
-                } else {
-                    1
-                };
+                before += if is_quantity { scorer.size(candidate) } else { 1 };
                 while let Some(&&boundary) = next.peek() {
                     if before * i128::from(self.bands) <= whole * i128::from(boundary) {
                         break;
@@ -211,11 +192,7 @@ impl Thresholds {
             keys[2 * i + 1] = *low;
         }
         let inside: Vec<Vec<u8>> = brackets.into_iter().map(|bracket| bracket.2).collect();
-        Self {
-            keys,
-            count: 2 * inside.len(),
-            inside,
-        }
+        Self { keys, count: 2 * inside.len(), inside }
     }
 }
 
@@ -231,15 +208,10 @@ fn bracket(sample: &[(f64, f64)], sums: &[(f64, f64)], share: f64) -> (f64, f64)
     let first = sums.partition_point(|sum| sum.0 < share * whole - error);
     let last = sums.partition_point(|sum| sum.0 < share * whole + error);
     let widen = |key: f64| 4.0 * nice_error(key);
-    let high = if first == 0 {
-        f64::INFINITY
-    } else {
-        sample[first - 1].0 + widen(sample[first - 1].0)
-    };
+    let high =
+        if first == 0 { f64::INFINITY } else { sample[first - 1].0 + widen(sample[first - 1].0) };
     // The lowest of floats still lies above the minus infinity of the left out.
-    let low = sample
-        .get(last)
-        .map_or(f64::MIN, |&(key, _)| key - widen(key));
+    let low = sample.get(last).map_or(f64::MIN, |&(key, _)| key - widen(key));
     (high, low)
 }
 
@@ -258,19 +230,14 @@ impl Task for Bin<'_> {
         for t in 0..long.count.max(short.count) {
             let (above, below) = (long.keys[t], short.keys[t]);
             for i in 0..LANE {
-                let threshold = if self.lane.lots[i] > 0.0 {
-                    above
-                } else {
-                    below
-                };
+                let threshold = if self.lane.lots[i] > 0.0 { above } else { below };
                 bins[i] += i64::from(self.lane.key[i] < threshold);
             }
         }
-        let mut narrow = [0u8; LANE];
         for i in 0..LANE {
-            let is_known = self.lane.is_nice[i] == 1 && self.lane.key[i] > f64::NEG_INFINITY;
-            narrow[i] = if is_known { bins[i] as u8 } else { 255 };
+            let is_known = self.lane.is_nice[i] & i64::from(self.lane.key[i] >= f64::MIN);
+            bins[i] |= 255 * (1 - is_known);
         }
-        narrow
+        bins.map(|bin| bin as u8)
     }
 }

@@ -62,11 +62,7 @@ impl Rate {
         let expected = "more than 0 and less than 2^62";
         for (name, got) in [("mark_num", self.mark_num), ("mark_den", self.mark_den)] {
             if got <= 0 || got >= 1 << 62 {
-                return Err(Error::Argument {
-                    name,
-                    expected,
-                    got,
-                });
+                return Err(Error::Argument { name, expected, got });
             }
         }
         Ok(())
@@ -93,11 +89,7 @@ impl Columns<'_> {
     pub fn check(&self, accounts: &Accounts<'_>, rule: &Rule) -> Result<()> {
         if self.len() > u32::MAX as usize {
             let expected = "fewer than 2^32 rows";
-            return Err(Error::Argument {
-                name: "lots",
-                expected,
-                got: self.len() as i64,
-            });
+            return Err(Error::Argument { name: "lots", expected, got: self.len() as i64 });
         }
         self.check_lengths()?;
         self.check_rule(rule)?;
@@ -108,10 +100,7 @@ impl Columns<'_> {
         let columns = [
             ("entry_value", Some(self.entry_value.len())),
             ("margin", self.margin.map(<[i64]>::len)),
-            (
-                "maintenance_margin",
-                self.maintenance_margin.map(<[i64]>::len),
-            ),
+            ("maintenance_margin", self.maintenance_margin.map(<[i64]>::len)),
             ("initial_margin", self.initial_margin.map(<[i64]>::len)),
             ("open_value", self.open_value.map(<[i64]>::len)),
             ("leverage", self.leverage.map(<[i64]>::len)),
@@ -127,11 +116,7 @@ impl Columns<'_> {
             if let Some(got) = length
                 && got != self.len()
             {
-                return Err(Error::Length {
-                    column,
-                    got,
-                    expected: self.len(),
-                });
+                return Err(Error::Length { column, got, expected: self.len() });
             }
         }
         Ok(())
@@ -141,27 +126,11 @@ impl Columns<'_> {
         let clock = rule.ties.contains(&Tie::Newest) || rule.ties.contains(&Tie::Oldest);
         let needs_open = rule.factor == Factor::OpenValueOverMargin;
         let needed = [
-            (
-                "initial_margin",
-                rule.basis == Basis::InitialMargin,
-                self.initial_margin.is_some(),
-            ),
+            ("initial_margin", rule.basis == Basis::InitialMargin, self.initial_margin.is_some()),
             ("open_value", needs_open, self.open_value.is_some()),
-            (
-                "leverage",
-                rule.factor == Factor::LeverageSetting,
-                self.leverage.is_some(),
-            ),
-            (
-                "margin",
-                needs_open || self.needs_margin(rule),
-                self.margin.is_some(),
-            ),
-            (
-                "maintenance_margin",
-                self.needs_maintenance(rule),
-                self.maintenance_margin.is_some(),
-            ),
+            ("leverage", rule.factor == Factor::LeverageSetting, self.leverage.is_some()),
+            ("margin", needs_open || self.needs_margin(rule), self.margin.is_some()),
+            ("maintenance_margin", self.needs_maintenance(rule), self.maintenance_margin.is_some()),
             ("profit_lots", rule.is_joint, self.profit_lots.is_some()),
             ("profit_value", rule.is_joint, self.profit_value.is_some()),
             ("created_at", clock, self.created_at.is_some()),
@@ -189,21 +158,9 @@ impl Columns<'_> {
         };
         let equity = accounts.equity;
         let needed = [
-            (
-                "accounts.equity",
-                rule.reads_equity() && !rule.is_own_equity(),
-                equity,
-            ),
-            (
-                "accounts.maintenance_margin",
-                rule.reads_maintenance(),
-                accounts.maintenance_margin,
-            ),
-            (
-                "accounts.wallet_balance",
-                rule.reads_wallet(),
-                accounts.wallet_balance,
-            ),
+            ("accounts.equity", rule.reads_equity() && !rule.is_own_equity(), equity),
+            ("accounts.maintenance_margin", rule.reads_maintenance(), accounts.maintenance_margin),
+            ("accounts.wallet_balance", rule.reads_wallet(), accounts.wallet_balance),
         ];
         for (column, is_needed, given) in needed {
             if is_needed && given.is_none() && account.iter().any(|&a| a != OWN_MARGIN) {
@@ -235,29 +192,15 @@ impl Columns<'_> {
             if let Some((row, &value)) =
                 values.and_then(|v| v.iter().enumerate().find(|(_, value)| outside(value)))
             {
-                return Error::Value {
-                    column,
-                    row,
-                    value,
-                    expected: "less than 2^51 in size",
-                };
+                return Error::Value { column, row, value, expected: "less than 2^51 in size" };
             }
         }
         self.first_bad_account(accounts)
     }
 
     fn first_bad_account(&self, accounts: &Accounts<'_>) -> Error {
-        let tables = [
-            accounts.equity,
-            accounts.maintenance_margin,
-            accounts.wallet_balance,
-        ];
-        let rows = tables
-            .iter()
-            .flatten()
-            .map(|table| table.len())
-            .min()
-            .unwrap_or(0);
+        let tables = [accounts.equity, accounts.maintenance_margin, accounts.wallet_balance];
+        let rows = tables.iter().flatten().map(|table| table.len()).min().unwrap_or(0);
         let account = self.account.unwrap_or(&[]);
         let outside = |a: u32| a != OWN_MARGIN && a as usize >= rows;
         let (expected, row) = match account.iter().position(|&a| outside(a)) {
@@ -268,11 +211,6 @@ impl Columns<'_> {
             ),
         };
         let value = account.get(row).map_or(0, |&a| i64::from(a));
-        Error::Value {
-            column: "account",
-            row,
-            value,
-            expected,
-        }
+        Error::Value { column: "account", row, value, expected }
     }
 }

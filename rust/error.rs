@@ -47,35 +47,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length {
-                column,
-                got,
-                expected,
-            } => {
-                write!(
-                    f,
-                    "{column}: expected {expected} rows as in lots, got {got}"
-                )
+            Self::Length { column, got, expected } => {
+                write!(f, "{column}: expected {expected} rows as in lots, got {got}")
             }
             Self::Missing { column } => {
-                write!(
-                    f,
-                    "{column}: the rule reads this column and it was not given"
-                )
+                write!(f, "{column}: the rule reads this column and it was not given")
             }
-            Self::Value {
-                column,
-                row,
-                value,
-                expected,
-            } => {
+            Self::Value { column, row, value, expected } => {
                 write!(f, "{column}: expected {expected}, got {value} in row {row}")
             }
-            Self::Argument {
-                name,
-                expected,
-                got,
-            } => {
+            Self::Argument { name, expected, got } => {
                 write!(f, "{name}: expected {expected}, got {got}")
             }
         }

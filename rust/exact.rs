@@ -14,11 +14,7 @@ pub struct Exact {
 
 impl Exact {
     /// Zero.
-    pub const ZERO: Self = Self {
-        sign: 0,
-        num: [0, 0],
-        den: [1, 1],
-    };
+    pub const ZERO: Self = Self { sign: 0, num: [0, 0], den: [1, 1] };
 
     /// `basis.0 / basis.1 * factor.0 / factor.1`; denominators are positive.
     #[must_use]
@@ -28,11 +24,7 @@ impl Exact {
             return Self::ZERO;
         }
         let num = [basis.0.unsigned_abs(), factor.0.unsigned_abs()];
-        Self {
-            sign: sign as i8,
-            num,
-            den: [basis.1.unsigned_abs(), factor.1.unsigned_abs()],
-        }
+        Self { sign: sign as i8, num, den: [basis.1.unsigned_abs(), factor.1.unsigned_abs()] }
     }
 
     /// The nearest float but for four roundings; zero is +0.0.
@@ -72,12 +64,9 @@ impl Ord for Exact {
 /// Compares the magnitudes of two non-zero rationals by cross multiplication.
 fn compare_cross(a: &Exact, b: &Exact) -> Ordering {
     let product = |pair: [u128; 2]| pair[0].checked_mul(pair[1]);
-    if let (Some(an), Some(bd), Some(bn), Some(ad)) = (
-        product(a.num),
-        product(b.den),
-        product(b.num),
-        product(a.den),
-    ) {
+    if let (Some(an), Some(bd), Some(bn), Some(ad)) =
+        (product(a.num), product(b.den), product(b.num), product(a.den))
+    {
         return multiply(an, bd).cmp(&multiply(bn, ad));
     }
     let left = multiply_all([a.num[0], a.num[1], b.den[0], b.den[1]]);

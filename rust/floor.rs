@@ -6,12 +6,8 @@ use crate::select::CHUNK;
 use crate::simd::{Level, Task, dispatch};
 
 /// The four sum loops: columns one after the other or interleaved, baseline or widest set.
-pub const VARIANTS: [&str; 4] = [
-    "sequential-baseline",
-    "sequential-widest",
-    "interleaved-baseline",
-    "interleaved-widest",
-];
+pub const VARIANTS: [&str; 4] =
+    ["sequential-baseline", "sequential-widest", "interleaved-baseline", "interleaved-widest"];
 
 /// What a rule reads of each row.
 #[derive(Debug, Clone, Copy)]
@@ -26,29 +22,14 @@ pub struct Reads<'a> {
 #[must_use]
 pub fn floor(reads: Reads<'_>, variant: usize) -> i64 {
     let rows = reads.columns.first().map_or(0, |column| column.len());
-    let level = if variant % 2 == 1 {
-        Level::detect()
-    } else {
-        Level::BASELINE
-    };
+    let level = if variant % 2 == 1 { Level::detect() } else { Level::BASELINE };
     let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
     let sum = |start: usize| {
         let end = rows.min(start + CHUNK);
         let is_interleaved = variant >= 2;
-        dispatch(
-            level,
-            Sum {
-                reads,
-                start,
-                end,
-                is_interleaved,
-            },
-        )
+        dispatch(level, Sum { reads, start, end, is_interleaved })
     };
-    starts
-        .par_iter()
-        .map(|&start| sum(start))
-        .reduce(|| 0, i64::wrapping_add)
+    starts.par_iter().map(|&start| sum(start)).reduce(|| 0, i64::wrapping_add)
 }
 
 struct Sum<'a> {
@@ -63,11 +44,7 @@ impl Task for Sum<'_> {
 
     #[inline(always)]
     fn run(self) -> i64 {
-        let step = if self.is_interleaved {
-            256
-        } else {
-            self.end - self.start
-        };
+        let step = if self.is_interleaved { 256 } else { self.end - self.start };
         let mut total = 0i64;
         let mut at = self.start;
         while at < self.end {
@@ -88,7 +65,5 @@ impl Task for Sum<'_> {
 
 #[inline(always)]
 fn sum(values: &[i64]) -> i64 {
-    values
-        .iter()
-        .fold(0i64, |total, &value| total.wrapping_add(value))
+    values.iter().fold(0i64, |total, &value| total.wrapping_add(value))
 }

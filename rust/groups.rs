@@ -34,32 +34,17 @@ impl Groups {
             rate.check()?;
         }
         let Some(market) = market else {
-            let segments = vec![Segment {
-                market: 0,
-                places: 0..count,
-            }];
-            return Ok(Self {
-                segments,
-                rows: None,
-            });
+            let segments = vec![Segment { market: 0, places: 0..count }];
+            return Ok(Self { segments, rows: None });
         };
         if market.len() != count {
             let got = market.len();
-            return Err(Error::Length {
-                column: "market",
-                got,
-                expected: count,
-            });
+            return Err(Error::Length { column: "market", got, expected: count });
         }
         if let Some(row) = market.iter().position(|&code| code as usize >= rates.len()) {
             let value = i64::from(market[row]);
             let expected = "a market that has a rate";
-            return Err(Error::Value {
-                column: "market",
-                row,
-                value,
-                expected,
-            });
+            return Err(Error::Value { column: "market", row, value, expected });
         }
         Ok(Self::contiguous(market, rates.len())
             .unwrap_or_else(|| Self::sorted(market, rates.len())))
@@ -74,16 +59,10 @@ impl Groups {
             if std::mem::replace(&mut seen[code], true) {
                 return None;
             }
-            segments.push(Segment {
-                market: code,
-                places: start..start + run.len(),
-            });
+            segments.push(Segment { market: code, places: start..start + run.len() });
             start += run.len();
         }
-        Some(Self {
-            segments,
-            rows: None,
-        })
+        Some(Self { segments, rows: None })
     }
 
     fn sorted(market: &[u32], markets: usize) -> Self {
@@ -95,10 +74,7 @@ impl Groups {
             next[code + 1] += next[code];
         }
         let segments = (0..markets)
-            .map(|code| Segment {
-                market: code,
-                places: next[code]..next[code + 1],
-            })
+            .map(|code| Segment { market: code, places: next[code]..next[code + 1] })
             .filter(|segment| !segment.places.is_empty())
             .collect();
         let mut rows = vec![0u32; market.len()];
@@ -106,10 +82,7 @@ impl Groups {
             rows[next[code as usize]] = row as u32;
             next[code as usize] += 1;
         }
-        Self {
-            segments,
-            rows: Some(rows),
-        }
+        Self { segments, rows: Some(rows) }
     }
 
     /// The lane-sized spans of a range of places.
@@ -129,10 +102,11 @@ impl Groups {
     pub fn pieces(&self, size: usize) -> Vec<Segment> {
         let cut = |segment: &Segment| {
             let (market, end) = (segment.market, segment.places.end);
-            segment.places.clone().step_by(size).map(move |at| Segment {
-                market,
-                places: at..end.min(at + size),
-            })
+            segment
+                .places
+                .clone()
+                .step_by(size)
+                .map(move |at| Segment { market, places: at..end.min(at + size) })
         };
         self.segments.iter().flat_map(cut).collect()
     }
@@ -140,8 +114,6 @@ impl Groups {
     /// The row at a place.
     #[must_use]
     pub fn row(&self, place: usize) -> usize {
-        self.rows
-            .as_ref()
-            .map_or(place, |rows| rows[place] as usize)
+        self.rows.as_ref().map_or(place, |rows| rows[place] as usize)
     }
 }

@@ -68,8 +68,8 @@ impl Span<'_> {
 pub struct Lane {
     /// Float scores; minus infinity where the rule excludes the row.
     pub key: Values,
-    /// 1 where the float is within [`NICE_ERROR`], else 0.
-    pub is_nice: [u8; LANE],
+    /// 1 where the float is within [`nice_error`], else 0; as wide as the keys, for the vectors.
+    pub is_nice: [i64; LANE],
     /// Whether every value read lies within its range.
     pub is_valid: bool,
     seen: u64,
@@ -106,7 +106,7 @@ impl Lane {
             size: zero,
             own_profit: zero,
             equity: zero,
-            guard: zero,
+            guard: [1.0; LANE],
             basis_num: zero,
             basis_den: zero,
             factor_num: zero,
@@ -140,14 +140,7 @@ impl Scorer<'_> {
 
     /// Fills the lane with the rows of the span.
     pub fn evaluate(&self, span: Span<'_>, lane: &mut Lane) {
-        dispatch(
-            self.level,
-            Evaluate {
-                scorer: self,
-                span,
-                lane,
-            },
-        );
+        dispatch(self.level, Evaluate { scorer: self, span, lane });
     }
 
     /// The key that orders the row at a place of the lane; none where it is not in the queue.
@@ -167,11 +160,7 @@ impl Scorer<'_> {
 
     fn is_tight(&self, lane: &Lane, place: usize) -> bool {
         let size = lane.size[place];
-        let factor = if self.rule.factor == Factor::None {
-            1.0
-        } else {
-            lane.factor[place]
-        };
+        let factor = if self.rule.factor == Factor::None { 1.0 } else { lane.factor[place] };
         let profit = match self.rule.basis {
             Basis::Absolute => size <= TIGHT_LIMIT * lane.profit[place].abs(),
             Basis::PriceRatio | Basis::PriceRatioLiteral | Basis::Unit => true,
@@ -184,12 +173,7 @@ impl Scorer<'_> {
     fn fill(&self, span: Span<'_>, lane: &mut Lane) {
         lane.seen = 0;
         load(span, self.columns.lots, &mut lane.lots, &mut lane.seen);
-        load(
-            span,
-            self.columns.entry_value,
-            &mut lane.entry,
-            &mut lane.seen,
-        );
+        load(span, self.columns.entry_value, &mut lane.entry, &mut lane.seen);
         self.fill_profit(lane);
         if self.rule.is_joint {
             self.fill_joint(span, lane);
@@ -256,11 +240,7 @@ impl Scorer<'_> {
                 if let Some(margin) = self.columns.margin {
                     load(span, margin, &mut lane.equity, &mut lane.seen);
                 }
-                let own = if self.rule.is_joint {
-                    &lane.own_profit
-                } else {
-                    &lane.profit
-                };
+                let own = if self.rule.is_joint { &lane.own_profit } else { &lane.profit };
                 for i in 0..LANE {
                     lane.equity[i] += own[i];
                 }
@@ -272,11 +252,7 @@ impl Scorer<'_> {
     /// Adds the own profit to the rows that stand on their own margin.
     #[inline(always)]
     fn mix_equity(&self, span: Span<'_>, account: &[u32], lane: &mut Lane) {
-        let own = if self.rule.is_joint {
-            &lane.own_profit
-        } else {
-            &lane.profit
-        };
+        let own = if self.rule.is_joint { &lane.own_profit } else { &lane.profit };
         for (i, profit) in own.iter().enumerate().take(span.len()) {
             if account[span.row(i)] == OWN_MARGIN {
                 lane.equity[i] += profit;
@@ -292,14 +268,7 @@ impl Scorer<'_> {
         match (self.columns.account, self.columns.margin) {
             (Some(account), own) => {
                 let table = self.accounts.wallet_balance;
-                gather(
-                    span,
-                    account,
-                    table,
-                    own,
-                    &mut lane.basis_den,
-                    &mut lane.seen,
-                );
+                gather(span, account, table, own, &mut lane.basis_den, &mut lane.seen);
             }
             (None, Some(margin)) => load(span, margin, &mut lane.basis_den, &mut lane.seen),
             (None, None) => {}
@@ -346,14 +315,7 @@ impl Scorer<'_> {
         match (self.columns.account, own) {
             (Some(account), _) => {
                 let table = self.accounts.maintenance_margin;
-                gather(
-                    span,
-                    account,
-                    table,
-                    own,
-                    &mut lane.factor_num,
-                    &mut lane.seen,
-                );
+                gather(span, account, table, own, &mut lane.factor_num, &mut lane.seen);
             }
             (None, Some(margin)) => load(span, margin, &mut lane.factor_num, &mut lane.seen),
             (None, None) => {}
@@ -456,25 +418,18 @@ fn by_loss<const BASIS: u8, const FACTOR: bool>(loss: Loss, has_equity: bool, la
 /// Divides first, then multiplies: basis, factor, product, and whether the row is nice.
 #[inline(always)]
 fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool, lane: &mut Lane) {
+    let guard_limit = if has_equity { NICE_LIMIT } else { f64::INFINITY };
     for i in 0..LANE {
         let (profit, size) = (lane.profit[i], lane.size[i]);
         let is_loss = profit < 0.0;
-        let mut nice = true;
+        let mut nice = 1i64;
         let mut factor = 1.0;
         if FACTOR {
+            let (num, den) = (lane.factor_num[i], lane.factor_den[i]);
             let swap = LOSS == DIVIDE && is_loss;
-            let num = if swap {
-                lane.factor_den[i]
-            } else {
-                lane.factor_num[i]
-            };
-            let den = if swap {
-                lane.factor_num[i]
-            } else {
-                lane.factor_den[i]
-            };
-            factor = num / den;
-            nice &= (den > 0.0) & (num >= 0.0);
+            let (top, bottom) = if swap { (den, num) } else { (num, den) };
+            factor = top / bottom;
+            nice &= i64::from(bottom > 0.0) & i64::from(top >= 0.0);
             lane.factor[i] = factor;
         }
         let (num, den) = (lane.basis_num[i], lane.basis_den[i]);
@@ -484,18 +439,16 @@ fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool,
             _ => 1.0,
         };
         nice &= match BASIS {
-            PROFIT => (size * factor <= NICE_LIMIT * den) & (den > 0.0),
-            ABSOLUTE => size <= NICE_LIMIT * profit.abs(),
-            RATIO => (den > 0.0) & (num > 0.0),
-            _ => true,
+            PROFIT => i64::from(size * factor <= NICE_LIMIT * den) & i64::from(den > 0.0),
+            ABSOLUTE => i64::from(size <= NICE_LIMIT * profit.abs()),
+            RATIO => i64::from(den > 0.0) & i64::from(num > 0.0),
+            _ => 1,
         };
-        if LOSS == DIVIDE || LOSS == EXCLUDE || (LOSS == ZERO && (BASIS == RATIO || BASIS == UNIT))
-        {
-            nice &= profit.abs() > SURE_SIGN * size;
+        let is_stepped = LOSS == ZERO && (BASIS == RATIO || BASIS == UNIT);
+        if LOSS == DIVIDE || LOSS == EXCLUDE || is_stepped {
+            nice &= i64::from(profit.abs() > SURE_SIGN * size);
         }
-        if has_equity {
-            nice &= size <= NICE_LIMIT * lane.guard[i];
-        }
+        nice &= i64::from(size <= guard_limit * lane.guard[i]);
         let product = if FACTOR { basis * factor } else { basis };
         let score = match LOSS {
             ZERO if is_loss => 0.0,
@@ -503,7 +456,7 @@ fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool,
             _ => product,
         };
         lane.key[i] = score + 0.0;
-        lane.is_nice[i] = u8::from(nice);
+        lane.is_nice[i] = nice;
     }
 }
 
@@ -529,8 +482,9 @@ fn load(span: Span<'_>, column: &[i64], values: &mut Values, seen: &mut u64) {
     }
 }
 
+/// A whole number as a float; `seen` gets a bit from 52 up where it is out of range.
 #[inline(always)]
-fn to_float(whole: i64, seen: &mut u64) -> f64 {
+pub fn to_float(whole: i64, seen: &mut u64) -> f64 {
     let bits = (whole as u64).wrapping_add(MAGIC_BITS);
     *seen |= bits ^ MAGIC_TOP;
     f64::from_bits(bits) - MAGIC

@@ -19,6 +19,7 @@ pub mod queue;
 pub mod rank;
 pub mod rule;
 pub mod score;
+pub mod screen;
 pub mod select;
 pub mod simd;
 

@@ -39,19 +39,10 @@ pub enum Weight {
 pub fn lights(venue: &Venue<'_>, bands: u8, weight: Weight) -> Result<Vec<u8>> {
     if !(1..=100).contains(&bands) {
         let got = i64::from(bands);
-        return Err(Error::Argument {
-            name: "bands",
-            expected: "1 to 100",
-            got,
-        });
+        return Err(Error::Argument { name: "bands", expected: "1 to 100", got });
     }
     let groups = venue.groups()?;
-    let work = Work {
-        venue,
-        groups: &groups,
-        bands,
-        weight,
-    };
+    let work = Work { venue, groups: &groups, bands, weight };
     let mut all = vec![0u8; venue.columns.len()];
     if groups.rows.is_none() {
         let mut rest = all.as_mut_slice();
@@ -61,9 +52,7 @@ pub fn lights(venue: &Venue<'_>, bands: u8, weight: Weight) -> Result<Vec<u8>> {
             parts.push((segment, part));
             rest = after;
         }
-        parts
-            .into_par_iter()
-            .try_for_each(|(segment, part)| work.light(segment, part))?;
+        parts.into_par_iter().try_for_each(|(segment, part)| work.light(segment, part))?;
         return Ok(all);
     }
     let parts: Vec<Result<Vec<u8>>> = groups
@@ -225,11 +214,7 @@ impl Work<'_, '_> {
                 let lots = scorer.columns.lots[row as usize];
                 if let Some(key) = scorer.key(&lane, place, row as usize) {
                     let is_quantity = self.weight == Weight::Quantity;
-                    let weight = if is_quantity {
-                        lots.unsigned_abs() as f64
-                    } else {
-                        1.0
-                    };
+                    let weight = if is_quantity { lots.unsigned_abs() as f64 } else { 1.0 };
                     found[usize::from(lots < 0)].push((key, weight));
                 }
             }
@@ -267,10 +252,7 @@ impl Work<'_, '_> {
                     *light = fixed;
                 } else if let Some(key) = scorer.key(&lane, place, row) {
                     let bin = brackets.bin(code, key);
-                    let candidate = Candidate {
-                        key,
-                        row: row as u32,
-                    };
+                    let candidate = Candidate::new(key, row, lots);
                     *light = sides[code].admit(brackets, code, bin, weight, candidate);
                 }
             }

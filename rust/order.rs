@@ -15,10 +15,7 @@ pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
     let mut candidates = Vec::with_capacity(rows.len());
     let mut lane = Lane::new();
     for chunk in rows.chunks(LANE) {
-        let chunk = chunk
-            .iter()
-            .map(|&row| check(scorer, row))
-            .collect::<Result<Vec<u32>>>()?;
+        let chunk = chunk.iter().map(|&row| check(scorer, row)).collect::<Result<Vec<u32>>>()?;
         scorer.evaluate(Span::Rows(&chunk), &mut lane);
         if !lane.is_valid {
             return Err(scorer.columns.first_out_of_range(&scorer.accounts));
@@ -26,13 +23,10 @@ pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
         for (place, &row) in chunk.iter().enumerate() {
             let Some(key) = scorer.key(&lane, place, row as usize) else {
                 let expected = "rows that have a place in the queue";
-                return Err(Error::Argument {
-                    name: "rows",
-                    expected,
-                    got: row.into(),
-                });
+                return Err(Error::Argument { name: "rows", expected, got: row.into() });
             };
-            candidates.push(Candidate { key, row });
+            let lots = scorer.columns.lots[row as usize];
+            candidates.push(Candidate::new(key, row as usize, lots));
         }
     }
     if let Some(tier) = scorer.columns.tier {
@@ -50,13 +44,5 @@ pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
 fn check(scorer: &Scorer<'_>, row: i64) -> Result<u32> {
     let is_row = usize::try_from(row).is_ok_and(|row| row < scorer.columns.len());
     let expected = "rows of the columns";
-    if is_row {
-        Ok(row as u32)
-    } else {
-        Err(Error::Argument {
-            name: "rows",
-            expected,
-            got: row,
-        })
-    }
+    if is_row { Ok(row as u32) } else { Err(Error::Argument { name: "rows", expected, got: row }) }
 }

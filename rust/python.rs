@@ -34,21 +34,15 @@ fn hold<'py, T: Element>(owner: &Bound<'py, PyAny>, name: &str) -> PyResult<Held
         return Ok(None);
     }
     let array = value.cast::<PyArray1<T>>().map_err(|_| {
-        InputError::new_err(format!(
-            "{name}: expected a one-dimensional array of the stated dtype"
-        ))
+        InputError::new_err(format!("{name}: expected a one-dimensional array of the stated dtype"))
     })?;
-    Ok(Some(array.try_readonly().map_err(|e| {
-        InputError::new_err(format!("{name}: {e}"))
-    })?))
+    Ok(Some(array.try_readonly().map_err(|e| InputError::new_err(format!("{name}: {e}")))?))
 }
 
 fn slice<'a, T: Element>(held: &'a Held<'_, T>, name: &str) -> PyResult<Option<&'a [T]>> {
     let contiguous = |array: &'a PyReadonlyArray1<'_, T>| {
         array.as_slice().map_err(|_| {
-            InputError::new_err(format!(
-                "{name}: expected a contiguous array; copy it first"
-            ))
+            InputError::new_err(format!("{name}: expected a contiguous array; copy it first"))
         })
     };
     held.as_ref().map(contiguous).transpose()
@@ -150,19 +144,12 @@ fn rule_of(codes: RuleCodes) -> PyResult<Rule> {
         no_equity: NoEquity::from_code(no_equity)?,
         is_joint,
         wallet_floor,
-        ties: ties
-            .into_iter()
-            .map(Tie::from_code)
-            .collect::<Result<_, _>>()?,
+        ties: ties.into_iter().map(Tie::from_code).collect::<Result<_, _>>()?,
     })
 }
 
 fn rate_of((mark_num, mark_den, is_inverse): RateNumbers) -> Rate {
-    Rate {
-        mark_num,
-        mark_den,
-        is_inverse,
-    }
+    Rate { mark_num, mark_den, is_inverse }
 }
 
 fn level_of(name: &str) -> PyResult<Level> {
@@ -170,16 +157,10 @@ fn level_of(name: &str) -> PyResult<Level> {
         return Ok(Level::detect());
     }
     let levels = Level::available();
-    levels
-        .iter()
-        .copied()
-        .find(|level| level.name() == name)
-        .ok_or_else(|| {
-            let known: Vec<&str> = levels.iter().map(|level| level.name()).collect();
-            InputError::new_err(format!(
-                "simd: expected auto or one of {known:?}, got {name:?}"
-            ))
-        })
+    levels.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = levels.iter().map(|level| level.name()).collect();
+        InputError::new_err(format!("simd: expected auto or one of {known:?}, got {name:?}"))
+    })
 }
 
 fn weight_of(name: &str) -> PyResult<Weight> {
@@ -208,13 +189,7 @@ fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
 }
 
 /// What every verb takes: columns, accounts, rates, rule and instruction set.
-type Subject<'py> = (
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Vec<RateNumbers>,
-    RuleCodes,
-    String,
-);
+type Subject<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Vec<RateNumbers>, RuleCodes, String);
 
 /// A subject with its arrays held.
 struct Call<'py> {
@@ -336,22 +311,11 @@ mod core {
     ) -> PyResult<Selected<'py>> {
         let call = Call::new(subject)?;
         let scorer = call.scorer()?;
-        let request = Request {
-            side,
-            lots,
-            excluded: excluded.as_slice()?,
-        };
+        let request = Request { side, lots, excluded: excluded.as_slice()? };
         let found = compute(py, threads, || crate::select::select(&scorer, &request))??;
         let rows = found.rows.into_pyarray(py);
         let closed = found.lots.into_pyarray(py);
-        Ok((
-            rows,
-            closed,
-            found.cut,
-            found.partial,
-            found.unfilled,
-            found.rescans,
-        ))
+        Ok((rows, closed, found.cut, found.partial, found.unfilled, found.rescans))
     }
 
     #[pyfunction]
@@ -378,18 +342,12 @@ mod core {
         for column in columns.iter() {
             held.push(column.extract::<PyReadonlyArray1<'py, i64>>()?);
         }
-        let slices = held
-            .iter()
-            .map(PyReadonlyArray1::as_slice)
-            .collect::<Result<Vec<_>, _>>()?;
+        let slices = held.iter().map(PyReadonlyArray1::as_slice).collect::<Result<Vec<_>, _>>()?;
         let gather = match &gather {
             Some((account, table)) => Some((account.as_slice()?, table.as_slice()?)),
             None => None,
         };
-        let reads = Reads {
-            columns: &slices,
-            gather,
-        };
+        let reads = Reads { columns: &slices, gather };
         compute(py, threads, || crate::floor::floor(reads, variant))
     }
 
@@ -412,10 +370,7 @@ mod core {
         markets: usize,
     ) -> PyResult<(Option<Bound<'py, PyArray1<u8>>>, i64)> {
         let values = values.as_slice()?;
-        let market = market
-            .as_ref()
-            .map(PyReadonlyArray1::as_slice)
-            .transpose()?;
+        let market = market.as_ref().map(PyReadonlyArray1::as_slice).transpose()?;
         let found = py.detach(|| crate::quantise::decimals(values, market, markets));
         Ok(match found {
             Ok(places) => (Some(places.into_pyarray(py)), -1),
@@ -430,10 +385,7 @@ mod core {
         exponent: u8,
     ) -> PyResult<Whole<'py>> {
         let values = values.as_slice()?;
-        Ok(whole(
-            py,
-            py.detach(|| crate::quantise::quantise(values, exponent)),
-        ))
+        Ok(whole(py, py.detach(|| crate::quantise::quantise(values, exponent))))
     }
 
     #[pyfunction]
@@ -444,21 +396,13 @@ mod core {
         rate: (i64, i64, bool),
     ) -> PyResult<(Option<Bound<'py, PyArray1<i64>>>, i64, i64)> {
         let (lots, prices) = (lots.as_slice()?, prices.as_slice()?);
-        let by = Valuation {
-            num: rate.0,
-            den: rate.1,
-            is_inverse: rate.2,
-        };
-        Ok(
-            match py.detach(|| crate::quantise::values(lots, prices, by)) {
-                Ok((found, rounded)) => (
-                    Some(found.into_pyarray(py)),
-                    rounded.map_or(-1, |row| row as i64),
-                    -1,
-                ),
-                Err(BadRow(row)) => (None, -1, row as i64),
-            },
-        )
+        let by = Valuation { num: rate.0, den: rate.1, is_inverse: rate.2 };
+        Ok(match py.detach(|| crate::quantise::values(lots, prices, by)) {
+            Ok((found, rounded)) => {
+                (Some(found.into_pyarray(py)), rounded.map_or(-1, |row| row as i64), -1)
+            }
+            Err(BadRow(row)) => (None, -1, row as i64),
+        })
     }
 
     #[pyfunction]
@@ -469,10 +413,7 @@ mod core {
         wholes: PyReadonlyArray1<'py, i64>,
     ) -> PyResult<Whole<'py>> {
         let (values, parts, wholes) = (values.as_slice()?, parts.as_slice()?, wholes.as_slice()?);
-        Ok(whole(
-            py,
-            py.detach(|| crate::quantise::shares(values, parts, wholes)),
-        ))
+        Ok(whole(py, py.detach(|| crate::quantise::shares(values, parts, wholes))))
     }
 
     #[pyfunction]

@@ -42,10 +42,7 @@ fn units(value: f64, power: f64) -> (f64, bool) {
     let scaled = value * power;
     let whole = (scaled + MAGIC) - MAGIC;
     // A NaN fails both comparisons.
-    (
-        whole,
-        scaled.abs() < BOUND && whole.abs() < BOUND && whole / power == value,
-    )
+    (whole, scaled.abs() < BOUND && whole.abs() < BOUND && whole / power == value)
 }
 
 /// Finds per market the smallest k <= 9 such that every value is the double nearest to n * 10^-k.
@@ -90,10 +87,7 @@ fn digits_of_one(values: &[f64]) -> Result<u8, BadRow> {
     let mut digits = 0;
     for (index, block) in values.chunks(BLOCK).enumerate() {
         let power = POWERS[usize::from(digits)];
-        if block
-            .iter()
-            .fold(true, |all, &value| all & units(value, power).1)
-        {
+        if block.iter().fold(true, |all, &value| all & units(value, power).1) {
             continue;
         }
         for (row, &value) in block.iter().enumerate() {
@@ -122,12 +116,10 @@ fn digits_of_each(
 /// A value too large for `least` may still be whole: the caller sees its size when it quantises.
 fn raise(value: f64, least: u8) -> Option<u8> {
     let holds = |digits: u8| units(value, POWERS[usize::from(digits)]).1;
-    (least..=MOST_DIGITS)
-        .find(|&digits| holds(digits))
-        .or_else(|| {
-            let is_coarser = (0..least).any(holds);
-            is_coarser.then_some(least)
-        })
+    (least..=MOST_DIGITS).find(|&digits| holds(digits)).or_else(|| {
+        let is_coarser = (0..least).any(holds);
+        is_coarser.then_some(least)
+    })
 }
 
 /// Turns values into whole numbers of 10^-`exponent`.
@@ -140,11 +132,7 @@ pub fn quantise(values: &[f64], exponent: u8) -> Result<Vec<i64>, BadRow> {
     let mut whole = vec![0; values.len()];
     first_bad(&mut whole, |start, whole| {
         let values = &values[start..start + whole.len()];
-        for (block, (out, input)) in whole
-            .chunks_mut(BLOCK)
-            .zip(values.chunks(BLOCK))
-            .enumerate()
-        {
+        for (block, (out, input)) in whole.chunks_mut(BLOCK).zip(values.chunks(BLOCK)).enumerate() {
             let mut is_exact = true;
             for (out, &value) in out.iter_mut().zip(input) {
                 let (number, is_whole) = units(value, power);
@@ -153,10 +141,7 @@ pub fn quantise(values: &[f64], exponent: u8) -> Result<Vec<i64>, BadRow> {
                 *out = ((number + MAGIC).to_bits() as i64) - (MAGIC.to_bits() as i64);
             }
             if !is_exact {
-                let row = input
-                    .iter()
-                    .position(|&value| !units(value, power).1)
-                    .unwrap_or(0);
+                let row = input.iter().position(|&value| !units(value, power).1).unwrap_or(0);
                 return Err(BadRow(start + block * BLOCK + row));
             }
         }
@@ -293,11 +278,7 @@ pub fn first_duplicate(ids: &[u64]) -> Option<(usize, usize)> {
         sorted.par_sort_unstable();
         sorted.par_windows(2).any(|pair| pair[0] == pair[1])
     };
-    if has_repeat {
-        locate_duplicate(ids)
-    } else {
-        None
-    }
+    if has_repeat { locate_duplicate(ids) } else { None }
 }
 
 fn repeats_in_bitmap(ids: &[u64], least: u64, range: u64) -> bool {
@@ -350,13 +331,7 @@ mod tests {
     #[test]
     fn what_is_no_number_of_units_is_refused() {
         let mut column = vec![1.0; 3 * CHUNK];
-        for bad in [
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            2_251_799_813_685_248.0,
-            1e300,
-        ] {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 2_251_799_813_685_248.0, 1e300] {
             column[CHUNK + 7] = bad;
             column[2 * CHUNK + 1] = bad;
             assert_eq!(quantise(&column, 0), Err(BadRow(CHUNK + 7)));
@@ -392,40 +367,19 @@ mod tests {
     /// A value is rounded once, half to even, and says so.
     #[test]
     fn values_round_half_to_even() {
-        let by = Valuation {
-            num: 1,
-            den: 2,
-            is_inverse: false,
-        };
-        assert_eq!(
-            values(&[1, 3, -5, 4], &[1, 1, 1, 1], by),
-            Ok((vec![0, 2, 2, 2], Some(0)))
-        );
-        let inverse = Valuation {
-            num: 10,
-            den: 1,
-            is_inverse: true,
-        };
-        assert_eq!(
-            values(&[3, 1], &[2, 4], inverse),
-            Ok((vec![15, 2], Some(1)))
-        );
+        let by = Valuation { num: 1, den: 2, is_inverse: false };
+        assert_eq!(values(&[1, 3, -5, 4], &[1, 1, 1, 1], by), Ok((vec![0, 2, 2, 2], Some(0))));
+        let inverse = Valuation { num: 10, den: 1, is_inverse: true };
+        assert_eq!(values(&[3, 1], &[2, 4], inverse), Ok((vec![15, 2], Some(1))));
         assert_eq!(values(&[4], &[2], inverse), Ok((vec![20], None)));
     }
 
     /// A product beyond 64 bits is exact; a value of 2^51 or more is refused.
     #[test]
     fn values_are_wide() {
-        let by = Valuation {
-            num: 1,
-            den: 1_000_000_000_000,
-            is_inverse: false,
-        };
+        let by = Valuation { num: 1, den: 1_000_000_000_000, is_inverse: false };
         let lots = 1_000_000_000_001;
-        assert_eq!(
-            values(&[lots], &[lots], by),
-            Ok((vec![1_000_000_000_002], Some(0)))
-        );
+        assert_eq!(values(&[lots], &[lots], by), Ok((vec![1_000_000_000_002], Some(0))));
         assert_eq!(values(&[1, LIMIT], &[1, LIMIT], by), Err(BadRow(1)));
         assert_eq!(values(&[1], &[0], by), Err(BadRow(0)));
         assert_eq!(values(&[1], &[], by), Err(BadRow(0)));
@@ -434,10 +388,7 @@ mod tests {
     /// A share is the floor, for negative values too.
     #[test]
     fn shares_are_floors() {
-        assert_eq!(
-            shares(&[10, -10, 7], &[1, 1, 3], &[3, 3, 3]),
-            Ok(vec![3, -4, 7])
-        );
+        assert_eq!(shares(&[10, -10, 7], &[1, 1, 3], &[3, 3, 3]), Ok(vec![3, -4, 7]));
         assert_eq!(shares(&[1, 1], &[1, 4], &[1, 3]), Err(BadRow(1)));
     }
 
@@ -447,10 +398,7 @@ mod tests {
         assert_eq!(first_duplicate(&[]), None);
         assert_eq!(first_duplicate(&[1, 2, 9]), None);
         assert_eq!(first_duplicate(&[3, 1, 2, 1, 3]), Some((1, 3)));
-        assert_eq!(
-            first_duplicate(&[u64::MAX, 1, 5, u64::MAX, 5]),
-            Some((0, 3))
-        );
+        assert_eq!(first_duplicate(&[u64::MAX, 1, 5, u64::MAX, 5]), Some((0, 3)));
         assert_eq!(first_duplicate(&[u64::MAX, 0]), None);
         assert_eq!(first_duplicate(&[0, 64, 63, 0]), Some((0, 3)));
     }

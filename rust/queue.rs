@@ -12,6 +12,18 @@ pub struct Candidate {
     pub key: f64,
     /// Row of the columns.
     pub row: u32,
+    /// Its lots, or the largest value where they do not fit: weights need no look-up then.
+    lots: u32,
+}
+
+impl Candidate {
+    /// A candidate with the signed lots of its row.
+    #[must_use]
+    #[inline]
+    pub fn new(key: f64, row: usize, lots: i64) -> Self {
+        let lots = u32::try_from(lots.unsigned_abs()).unwrap_or(u32::MAX);
+        Self { key, row: row as u32, lots }
+    }
 }
 
 /// Below this many candidates a plain sort is quicker than a partition.
@@ -40,8 +52,7 @@ impl Scorer<'_> {
     /// Orders two candidates of one tier: score, tie keys, id.
     #[must_use]
     pub fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        self.compare_scores(a, b)
-            .then_with(|| self.compare_ties(a.row as usize, b.row as usize))
+        self.compare_scores(a, b).then_with(|| self.compare_ties(a.row as usize, b.row as usize))
     }
 
     fn ties(&self, a: &Candidate, b: &Candidate) -> Ordering {
@@ -71,10 +82,7 @@ impl Scorer<'_> {
             let (a, b) = (pair[0].key, pair[1].key);
             a - b <= window(a, relative) + window(b, relative)
         };
-        1 + candidates
-            .windows(2)
-            .take_while(|pair| in_doubt(pair))
-            .count()
+        1 + candidates.windows(2).take_while(|pair| in_doubt(pair)).count()
     }
 
     /// Three-way partition by exact score, so that a group of ties costs one comparison a member.
@@ -94,10 +102,14 @@ impl Scorer<'_> {
         }
     }
 
-    /// Lots of a row, without the sign.
+    /// Lots of a candidate, without the sign.
     #[must_use]
-    pub fn size(&self, row: u32) -> i128 {
-        i128::from(self.columns.lots[row as usize].unsigned_abs())
+    #[inline]
+    pub fn size(&self, candidate: &Candidate) -> i128 {
+        if candidate.lots < u32::MAX {
+            return candidate.lots.into();
+        }
+        self.columns.lots[candidate.row as usize].unsigned_abs().into()
     }
 
     /// Rearranges so that `candidates[..cut]` go strictly before `candidates[cut]` and the needed
@@ -113,11 +125,7 @@ impl Scorer<'_> {
         // Who is in doubt against the cut's key is within two windows of it on either side.
         let doubt = 4.0 * window(key, self.is_relative());
         let near = |c: &Candidate| {
-            if (c.key - key).abs() <= doubt {
-                Ordering::Equal
-            } else {
-                by_key_value(c.key, key)
-            }
+            if (c.key - key).abs() <= doubt { Ordering::Equal } else { by_key_value(c.key, key) }
         };
         let (start, end) = partition(candidates, near);
         let before: i128 = candidates[..start].iter().map(&weight).sum();
@@ -166,11 +174,7 @@ where
         }
         let tied: i128 = part[less..equal].iter().map(weight).sum();
         if before + lighter + tied >= need || equal == part.len() {
-            return Class {
-                start: start + less,
-                end: start + equal,
-                before: before + lighter,
-            };
+            return Class { start: start + less, end: start + equal, before: before + lighter };
         }
         before += lighter + tied;
         start += equal;
@@ -185,9 +189,8 @@ where
 {
     let count = items.len();
     let places = if count > 1000 { 9 } else { 3.min(count) };
-    let mut picked: Vec<Candidate> = (0..places)
-        .map(|i| items[(2 * i + 1) * count / (2 * places)])
-        .collect();
+    let mut picked: Vec<Candidate> =
+        (0..places).map(|i| items[(2 * i + 1) * count / (2 * places)]).collect();
     picked.sort_unstable_by(|a, b| compare(a, b));
     picked[places / 2]
 }

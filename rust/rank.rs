@@ -59,10 +59,8 @@ impl<'a> Venue<'a> {
 pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     let groups = venue.groups()?;
     let pieces = groups.pieces(CHUNK);
-    let parts: Vec<Result<Vec<(f64, Reason)>>> = pieces
-        .par_iter()
-        .map(|piece| score_piece(venue, &groups, piece))
-        .collect();
+    let parts: Vec<Result<Vec<(f64, Reason)>>> =
+        pieces.par_iter().map(|piece| score_piece(venue, &groups, piece)).collect();
     let mut scores = vec![f64::NAN; venue.columns.len()];
     let mut reasons = vec![0u8; venue.columns.len()];
     for (piece, part) in pieces.iter().zip(parts) {
@@ -101,11 +99,8 @@ fn score_piece(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Ve
 /// As [`score`].
 pub fn rank(venue: &Venue<'_>) -> Result<Vec<i64>> {
     let groups = venue.groups()?;
-    let queues: Vec<Result<Vec<Vec<Candidate>>>> = groups
-        .segments
-        .par_iter()
-        .map(|segment| queues(venue, &groups, segment))
-        .collect();
+    let queues: Vec<Result<Vec<Vec<Candidate>>>> =
+        groups.segments.par_iter().map(|segment| queues(venue, &groups, segment)).collect();
     let mut ranks = vec![0i64; venue.columns.len()];
     for sides in queues {
         for queue in sides? {
@@ -130,13 +125,7 @@ pub fn queues(
     let starts: Vec<usize> = segment.places.clone().step_by(CHUNK).collect();
     let parts: Vec<Result<[Vec<Candidate>; 2]>> = starts
         .par_iter()
-        .map(|&start| {
-            candidates(
-                &scorer,
-                groups,
-                start..segment.places.end.min(start + CHUNK),
-            )
-        })
+        .map(|&start| candidates(&scorer, groups, start..segment.places.end.min(start + CHUNK)))
         .collect();
     let mut sides = [Vec::new(), Vec::new()];
     for part in parts {
@@ -171,10 +160,7 @@ fn candidates(
             if let Some(key) = scorer.key(&lane, place, row)
                 && lots != 0
             {
-                sides[usize::from(lots < 0)].push(Candidate {
-                    key,
-                    row: row as u32,
-                });
+                sides[usize::from(lots < 0)].push(Candidate::new(key, row, lots));
             }
         }
     }

@@ -118,11 +118,7 @@ pub struct Rule {
 
 fn pick<T: Copy>(name: &'static str, all: &[T], code: u8) -> Result<T> {
     let expected = "the code of a member";
-    all.get(usize::from(code)).copied().ok_or(Error::Argument {
-        name,
-        expected,
-        got: code.into(),
-    })
+    all.get(usize::from(code)).copied().ok_or(Error::Argument { name, expected, got: code.into() })
 }
 
 impl Basis {
@@ -178,11 +174,7 @@ impl Loss {
     /// # Errors
     /// No member has the code.
     pub fn from_code(code: u8) -> Result<Self> {
-        pick(
-            "loss",
-            &[Self::Divide, Self::Multiply, Self::Zero, Self::Exclude],
-            code,
-        )
+        pick("loss", &[Self::Divide, Self::Multiply, Self::Zero, Self::Exclude], code)
     }
 }
 
@@ -202,13 +194,7 @@ impl Tie {
     /// # Errors
     /// No member has the code.
     pub fn from_code(code: u8) -> Result<Self> {
-        let all = [
-            Self::Size,
-            Self::Profit,
-            Self::Balance,
-            Self::Newest,
-            Self::Oldest,
-        ];
+        let all = [Self::Size, Self::Profit, Self::Balance, Self::Newest, Self::Oldest];
         pick("ties", &all, code)
     }
 }
@@ -236,10 +222,7 @@ impl Rule {
     /// Whether the maintenance margin is read.
     #[must_use]
     pub fn reads_maintenance(&self) -> bool {
-        matches!(
-            self.factor,
-            Factor::MaintenanceOverEquity | Factor::NotionalOverFlooredEquity
-        )
+        matches!(self.factor, Factor::MaintenanceOverEquity | Factor::NotionalOverFlooredEquity)
     }
 
     /// Whether the wallet is read.

@@ -56,11 +56,7 @@ impl<'a> Scorer<'a> {
     /// The profit that the rule looks at, times `Q`.
     #[must_use]
     pub fn profit(&self, row: usize) -> i128 {
-        match (
-            self.rule.is_joint,
-            self.columns.profit_lots,
-            self.columns.profit_value,
-        ) {
+        match (self.rule.is_joint, self.columns.profit_lots, self.columns.profit_value) {
             (true, Some(lots), Some(value)) => {
                 let mark = i128::from(lots[row]) * i128::from(self.rate.mark_num);
                 self.kind() * (mark - i128::from(value[row]) * self.q())
@@ -134,11 +130,7 @@ impl<'a> Scorer<'a> {
         let up = self.kind() * i128::from(self.columns.lots[row].signum());
         let ratio = |is_mark_over_entry| {
             let mark = self.mark_value(row);
-            if is_mark_over_entry {
-                (mark, entry)
-            } else {
-                (entry, mark)
-            }
+            if is_mark_over_entry { (mark, entry) } else { (entry, mark) }
         };
         let (num, den) = match self.rule.basis {
             Basis::EntryValue => (profit, entry),
@@ -146,29 +138,19 @@ impl<'a> Scorer<'a> {
                 let wallet = self.wallet(row).max(i128::from(self.rule.wallet_floor));
                 (profit.max(0), wallet * self.q())
             }
-            Basis::InitialMargin => (
-                profit,
-                Self::money(self.columns.initial_margin, row) * self.q(),
-            ),
+            Basis::InitialMargin => {
+                (profit, Self::money(self.columns.initial_margin, row) * self.q())
+            }
             Basis::Equity => (profit, self.equity(row).max(1)),
             Basis::Absolute => (profit, self.q()),
             Basis::PriceRatio => ratio(up > 0),
             Basis::PriceRatioLiteral => ratio(self.kind() > 0),
             Basis::Unit => (1, 1),
         };
-        if num <= 0
-            && matches!(
-                self.rule.basis,
-                Basis::PriceRatio | Basis::PriceRatioLiteral
-            )
-        {
+        if num <= 0 && matches!(self.rule.basis, Basis::PriceRatio | Basis::PriceRatioLiteral) {
             return Err(Reason::NoBasis);
         }
-        if den <= 0 {
-            Err(Reason::NoBasis)
-        } else {
-            Ok((num, den))
-        }
+        if den <= 0 { Err(Reason::NoBasis) } else { Ok((num, den)) }
     }
 
     /// Whether the equity that divides is positive; false means: the score is zero.
@@ -210,11 +192,7 @@ impl<'a> Scorer<'a> {
                 (Self::money(self.columns.open_value, row), margin)
             }
         };
-        if num < 0 || den <= 0 {
-            Err(Reason::NoFactor)
-        } else {
-            Ok((num, den))
-        }
+        if num < 0 || den <= 0 { Err(Reason::NoFactor) } else { Ok((num, den)) }
     }
 
     /// Orders two rows of equal tier and score: the rule's keys, then the position's id.
@@ -223,9 +201,9 @@ impl<'a> Scorer<'a> {
         let clock = |row| Self::money(self.columns.created_at, row);
         for tie in &self.rule.ties {
             let ordering = match tie {
-                Tie::Size => self.columns.lots[b]
-                    .unsigned_abs()
-                    .cmp(&self.columns.lots[a].unsigned_abs()),
+                Tie::Size => {
+                    self.columns.lots[b].unsigned_abs().cmp(&self.columns.lots[a].unsigned_abs())
+                }
                 Tie::Profit => self.profit(b).cmp(&self.profit(a)),
                 Tie::Balance => self.wallet(a).cmp(&self.wallet(b)),
                 Tie::Newest => clock(b).cmp(&clock(a)),

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::lane::{LANE, Lane, Span, nice_error};
 use crate::queue::Candidate;
 use crate::score::Scorer;
+use crate::screen::{Screen, is_screened};
 use crate::simd::{Task, dispatch};
 
 /// Rows of a chunk: the unit of parallel work.
@@ -59,33 +60,15 @@ pub fn select(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
     scorer.rate.check()?;
     let (side, lots) = (request.side, request.lots);
     if side != 1 && side != -1 {
-        return Err(Error::Argument {
-            name: "side",
-            expected: "1 or -1",
-            got: side.into(),
-        });
+        return Err(Error::Argument { name: "side", expected: "1 or -1", got: side.into() });
     }
     if lots <= 0 {
-        return Err(Error::Argument {
-            name: "lots",
-            expected: "more than 0",
-            got: lots,
-        });
+        return Err(Error::Argument { name: "lots", expected: "more than 0", got: lots });
     }
-    let tiers = scorer
-        .columns
-        .tier
-        .map_or(0, |tier| tier.iter().copied().max().unwrap_or(0));
-    let mut selection = Selection {
-        unfilled: lots,
-        ..Selection::default()
-    };
+    let tiers = scorer.columns.tier.map_or(0, |tier| tier.iter().copied().max().unwrap_or(0));
+    let mut selection = Selection { unfilled: lots, ..Selection::default() };
     for tier in 0..=tiers {
-        let scan = Scan {
-            scorer,
-            request,
-            tier: scorer.columns.tier.map(|_| tier),
-        };
+        let scan = Scan { scorer, request, tier: scorer.columns.tier.map(|_| tier) };
         scan.take(&mut selection)?;
         if selection.unfilled == 0 {
             break;
@@ -118,7 +101,7 @@ impl Scan<'_, '_> {
     }
 
     fn weight(&self, candidates: &[Candidate]) -> i128 {
-        candidates.iter().map(|c| self.scorer.size(c.row)).sum()
+        candidates.iter().map(|c| self.scorer.size(c)).sum()
     }
 
     /// A row that the cut is expected not to fall behind; none where all rows are needed.
@@ -143,9 +126,7 @@ impl Scan<'_, '_> {
         if need >= total || found.is_empty() {
             return Ok(None);
         }
-        let (cut, _) = self
-            .scorer
-            .find_cut(&mut found, need, |c| self.scorer.size(c.row));
+        let (cut, _) = self.scorer.find_cut(&mut found, need, |c| self.scorer.size(c));
         // Weight may sit in a few large rows: a dozen rows at least have to lie before the cut.
         let fewest = (FEWEST_SAMPLES * margin) as usize;
         if cut >= fewest {
@@ -164,15 +145,13 @@ impl Scan<'_, '_> {
         let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
         let mut kept: Vec<Candidate> = Vec::new();
         for wave in starts.chunks(WAVE) {
-            let parts: Vec<Result<Vec<Candidate>>> = wave
-                .par_iter()
-                .map(|&start| self.chunk(start, cut))
-                .collect();
+            let parts: Vec<Result<Vec<Candidate>>> =
+                wave.par_iter().map(|&start| self.chunk(start, cut)).collect();
             for part in parts {
                 kept.append(&mut part?);
             }
             if starts.len() > WAVE && self.weight(&kept) >= need {
-                let size = |c: &Candidate| self.scorer.size(c.row);
+                let size = |c: &Candidate| self.scorer.size(c);
                 let (last, _) = self.scorer.find_cut(&mut kept, need, size);
                 cut = Some(kept[last]);
                 kept.truncate(last + 1);
@@ -184,6 +163,18 @@ impl Scan<'_, '_> {
     fn chunk(&self, start: usize, cut: Option<Candidate>) -> Result<Vec<Candidate>> {
         let end = self.scorer.columns.len().min(start + CHUNK);
         let (mut lane, mut kept) = (Lane::new(), Vec::new());
+        let floor = cut.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
+        if floor > 0.0 && is_screened(self.scorer) {
+            let (scorer, side, mut rows) = (self.scorer, self.request.side, Vec::new());
+            let screen = Screen { scorer, floor, side, start, end, kept: &mut rows };
+            if !dispatch(scorer.level, screen) {
+                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+            }
+            for rows in rows.chunks(LANE) {
+                self.keep(Span::Rows(rows), cut, &mut lane, &mut kept)?;
+            }
+            return Ok(kept);
+        }
         for at in (start..end).step_by(LANE) {
             let span = Span::Run(at, LANE.min(end - at));
             self.keep(span, cut, &mut lane, &mut kept)?;
@@ -200,20 +191,10 @@ impl Scan<'_, '_> {
     ) -> Result<()> {
         self.scorer.evaluate(span, lane);
         if !lane.is_valid {
-            return Err(self
-                .scorer
-                .columns
-                .first_out_of_range(&self.scorer.accounts));
+            return Err(self.scorer.columns.first_out_of_range(&self.scorer.accounts));
         }
         let floor = cut.map_or(f64::NEG_INFINITY, |c| c.key - 2.0 * nice_error(c.key));
-        let marks = dispatch(
-            self.scorer.level,
-            Screen {
-                lane,
-                floor,
-                side: self.request.side,
-            },
-        );
+        let marks = dispatch(self.scorer.level, Reach { lane, floor, side: self.request.side });
         if !marks.any {
             return Ok(());
         }
@@ -246,10 +227,7 @@ impl Scan<'_, '_> {
         let Some(key) = self.scorer.key(lane, place, row) else {
             return;
         };
-        let candidate = Candidate {
-            key,
-            row: row as u32,
-        };
+        let candidate = Candidate::new(key, row, lots);
         if cut.is_some_and(|cut| self.scorer.compare(&candidate, &cut) == Ordering::Greater) {
             return;
         }
@@ -265,7 +243,7 @@ impl Scan<'_, '_> {
         if kept.is_empty() {
             return;
         }
-        let size = |c: &Candidate| self.scorer.size(c.row);
+        let size = |c: &Candidate| self.scorer.size(c);
         let (last, before) = self.scorer.find_cut(kept, need.min(total), size);
         let closed = need.min(total) - before;
         let cut = kept[last];
@@ -284,33 +262,30 @@ impl Scan<'_, '_> {
 }
 
 /// Which places of a lane may reach a floor.
-struct Screen<'a> {
+struct Reach<'a> {
     lane: &'a Lane,
     floor: f64,
     side: i8,
 }
 
 struct Marks {
-    keep: [u8; LANE],
+    keep: [i64; LANE],
     any: bool,
 }
 
-impl Task for Screen<'_> {
+impl Task for Reach<'_> {
     type Output = Marks;
 
     #[inline(always)]
     fn run(self) -> Marks {
-        let mut keep = [0u8; LANE];
-        let mut any = 0u8;
+        let mut keep = [0i64; LANE];
+        let mut any = 0;
         let side = f64::from(self.side);
         for i in 0..LANE {
-            let reached = u8::from(self.lane.key[i] >= self.floor) | (1 - self.lane.is_nice[i]);
-            keep[i] = reached & u8::from(self.lane.lots[i] * side > 0.0);
+            let reached = i64::from(self.lane.key[i] >= self.floor) | (1 - self.lane.is_nice[i]);
+            keep[i] = reached & i64::from(self.lane.lots[i] * side > 0.0);
             any |= keep[i];
         }
-        Marks {
-            keep,
-            any: any == 1,
-        }
+        Marks { keep, any: any == 1 }
     }
 }

@@ -229,17 +229,19 @@ def refusal(
 ) -> Reason | None:
     """Why a row cannot be scored: the first fault that it has, in the order of precedence.
 
-    No basis, no equity, through bankruptcy, not in profit, no factor.
+    No basis, no equity, through bankruptcy, not in profit, no factor. A loss that scores 0 needs
+    no factor, but all that divides by equity needs one.
     """
     through = rule.factor is Factor.BANKRUPTCY_DISTANCE and own_equity(position, rate) <= 0
     outside = rule.loss is Loss.EXCLUDE and pnl(position, rate, rule) <= 0
+    is_zeroed = rule.loss is Loss.ZERO and pnl(position, rate, rule) < 0
     unopened = rule.factor is Factor.OPEN_VALUE_OVER_MARGIN and position.margin <= 0
     checks = (
         (lacks_basis(position, rule, accounts), Reason.NO_BASIS),
         (lacks_equity(position, rate, rule, accounts), Reason.NO_EQUITY),
         (through, Reason.THROUGH_BANKRUPTCY),
         (outside, Reason.NOT_IN_PROFIT),
-        (unopened, Reason.NO_FACTOR),
+        (unopened and not is_zeroed, Reason.NO_FACTOR),
     )
     return next((reason for holds, reason in checks if holds), None)
 
@@ -257,12 +259,13 @@ def score(
         return Fraction(0) if rule.no_equity is NoEquity.ZERO else reason
     if reason is not None:
         return reason
+    is_loss = pnl(position, rate, rule) < 0
+    if is_loss and rule.loss is Loss.ZERO:
+        return Fraction(0)
     basis = basis_of(position, rate, rule, accounts)
     factor = factor_of(position, rate, rule, accounts)
-    if pnl(position, rate, rule) >= 0 or rule.loss is Loss.MULTIPLY:
+    if not is_loss or rule.loss is Loss.MULTIPLY:
         return basis * factor
-    if rule.loss is Loss.ZERO:
-        return Fraction(0)
     return Reason.NO_FACTOR if factor == 0 else basis / factor
 
 

@@ -14,12 +14,14 @@ from fractions import Fraction
 from math import isnan
 
 import numpy as np
+import polars as pl
 import pytest
 
 import oracle
 from deleverage import ranking
 from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
 from deleverage.model.terms import Bound
+from deleverage.planning import plan
 from deleverage.venue import Venue
 from golden.cases import Case, cases_that_expect, golden_files, number, read_index
 
@@ -84,6 +86,30 @@ def rates_of(case: Case) -> list[ranking.Rate]:
         ranking.Rate(mark_num=r.mark_num, mark_den=r.mark_den, is_inverse=r.is_inverse)
         for r in case.rates
     ]
+
+
+def frame_of(case: Case) -> pl.DataFrame:
+    """The case's rows, each isolated on its own margin, as a position frame of decimal text."""
+    asset = Fraction(1, case.money_units)
+    return pl.DataFrame(
+        {
+            "position_id": row.position_id,
+            "account": f"account {row.position_id}",
+            "market": "M",
+            "side": "long" if row.lots > 0 else "short",
+            "qty": as_text(Fraction(abs(row.lots)) / case.scale.per_contract),
+            "entry_value": as_text(row.entry_value * asset),
+            "margin": as_text(row.margin * asset),
+        }
+        for row in case.positions
+    )
+
+
+def as_text(value: Fraction) -> str:
+    """A terminating fraction as exact decimal text."""
+    text = Decimal(value.numerator) / Decimal(value.denominator)
+    assert Fraction(text) == value
+    return str(text)
 
 
 def book_of(case: Case, rule: ScoreRule) -> oracle.Book:
@@ -270,6 +296,39 @@ def test_a_cut_closes_what_the_source_says(case: Case) -> None:
     assert cut.partial_row == (-1 if partial is None else rows.index(case.row(partial)))
     for row, share in case.by_row("borne").items():
         assert number(case.table["deficit"]) * closed[row] / sum(closed.values()) == number(share)
+
+
+@expecting("left_out")
+def test_a_queue_leaves_out_whom_the_source_leaves_out(case: Case) -> None:
+    """Who has no place in the queue is counted by reason, and the reasons are the source's."""
+    rule = rule_of(case)
+    result = ranking.score(columns_of(case), rates_of(case), rule=rule, accounts=accounts_of(case))
+    reasons = Counter(REASONS[code] for code in result.reason if code)
+    side = 1 if case.positions[0].lots > 0 else -1
+
+    assert reasons == case.expect["left_out"]
+    assert reasons == oracle.left_out(book_of(case, rule), side=side)
+
+
+@expecting("executed")
+def test_a_plan_executes_what_the_completion_rule_allows(case: Case) -> None:
+    """Best effort executes what the queue gives; all or nothing executes all of it or nothing."""
+    venue = Venue.load(case.edition)
+    outcome = plan(
+        frame_of(case),
+        marks={"market": ["M"], "mark_price": [case.table["mark"]]},
+        venue=venue,
+        market="M",
+        bankrupt_side="short" if case.positions[0].lots > 0 else "long",
+        qty=case.table["cut_qty"],
+        bankruptcy_price=case.table["mark"],
+    )
+    closed = dict(outcome.fills.select("position_id", "qty_closed").iter_rows())
+    executed = {int(key): Decimal(qty) for key, qty in case.expect["executed"].items()}
+
+    assert venue.allocation.completion == case.expect["completion"]
+    assert closed == executed
+    assert outcome.unfilled == Decimal(case.table["cut_qty"]) - sum(executed.values())
 
 
 @expecting("pnl_left")

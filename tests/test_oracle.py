@@ -306,6 +306,15 @@ def test_loss_over_a_factor_of_zero() -> None:
     assert Fraction(0) == score(position, at(101), rule, ())
 
 
+def test_a_zeroed_loss_needs_no_factor() -> None:
+    """Where a loss scores 0, a margin of nothing refuses winners only."""
+    rule = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.OPEN_VALUE_OVER_MARGIN, loss=Loss.ZERO)
+    position = Position(lots=1, entry_value=100, open_value=100, position_id=1)
+
+    assert score(position, at(99), rule, ()) == Fraction(0)
+    assert score(position, at(100), rule, ()) == Reason.NO_FACTOR
+
+
 def test_ethereal_sort() -> None:
     """Ethereal's strict order: leverage, profit, lower balance, newer account: 5 4 3 2 1."""
     candidates = [(10, 5, 9), (10, 7, 9), (10, 7, 8), (10, 7, 8), (11, 1, 99)]

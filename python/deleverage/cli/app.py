@@ -234,6 +234,17 @@ def _bench(
         int, typer.Option("--positions", metavar="N", min=1, help="Size of the book.")
     ] = 1_000_000,
     *,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option("--threads", metavar="N", min=0, help="0 is every core; may be repeated."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Pairs against the floor.")
+    ] = 21,
+    section: Annotated[
+        list[str] | None,
+        typer.Option("--section", metavar="NAME", help="Only this part; may be repeated."),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, rougher figures.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write_readme: Annotated[
@@ -248,15 +259,17 @@ def _bench(
 
     Example: deleverage bench --positions 10000000 --json -o figures.json
     """
-    from deleverage.cli.bench import measure
+    from deleverage.cli.bench import Course, measure
 
-    return measure(
+    course = Course(
         positions=positions,
+        threads=tuple(threads or (1, 0)),
+        rounds=rounds,
+        sections=tuple(section or ()),
         is_quick=quick,
-        is_readme_written=write_readme,
-        shape=Format.JSON if as_json else shape,
-        output=output,
     )
+    shape = Format.JSON if as_json else shape
+    return measure(course, is_readme_written=write_readme, shape=shape, output=output)
 
 
 @_importers.command("hyperliquid-adl", epilog=_EPILOG)

@@ -1,26 +1,43 @@
 """`deleverage bench`: this machine against the floor of reading the columns once."""
 
-from deleverage.cli.exits import say
+from dataclasses import dataclass
+from pathlib import Path
+
+from deleverage.cli.exits import ExitCode, say
 from deleverage.cli.options import Format
-from deleverage.cli.output import Sink
+from deleverage.cli.output import Sink, emit_record
+from deleverage.errors import InputError
+from deleverage.lab import bench
+from deleverage.lab.bench_peers import peers_folder
 
-__all__ = ["measure"]
+__all__ = ["Course", "measure"]
 
 
-def measure(
-    *,
-    positions: int,
-    is_quick: bool,
-    is_readme_written: bool,
-    shape: Format | None,
-    output: str,
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What to measure.
+
+    Attributes:
+        positions: rows of each book.
+        threads: thread counts; 0 is every core.
+        rounds: alternating pairs of each line against the floor.
+        sections: parts of the run, or none for all.
+        is_quick: fewer rounds: figures to look at, not to judge by.
+    """
+
+    positions: int
+    threads: tuple[int, ...]
+    rounds: int
+    sections: tuple[str, ...]
+    is_quick: bool
+
+
+def measure(course: Course, *, is_readme_written: bool, shape: Format | None, output: str) -> int:
     """Run the benchmark and write its figures.
 
     Args:
-        positions: rows of the book.
-        is_quick: fewer rounds.
-        is_readme_written: write benches/README.md too.
+        course: what to measure.
+        is_readme_written: write benches/README.md of the source tree too.
         shape: `--format`; table or JSON.
         output: `-o`.
 
@@ -29,7 +46,29 @@ def measure(
 
     Raises:
         InputError: a figure that was asked for cannot be measured here.
+        InvariantError: a rival formulation found another answer than ours.
+        OutputError: a file cannot be written.
     """
     sink = Sink.of(shape, output, allowed=(Format.TABLE, Format.JSON))
-    say(f"measuring {positions} positions")
-    raise NotImplementedError
+    readme = _readme() if is_readme_written else None
+    report = bench.run(
+        course.positions,
+        threads=course.threads,
+        rounds=course.rounds,
+        quick=course.is_quick,
+        progress=say,
+        sections=course.sections or bench.SECTIONS,
+    )
+    emit_record(report.to_dict(), sink, table=report.to_markdown)
+    if readme is not None:
+        Sink(format=Format.TABLE, path=readme).write_text(report.to_markdown())
+        say(f"{readme} is written")
+    return ExitCode.DONE
+
+
+def _readme() -> Path:
+    """The page of the benches, which only a source tree has."""
+    folder = peers_folder()
+    if folder is None:
+        raise InputError("--write-readme: expected a source tree with benches/, got a package")
+    return folder.parent / "README.md"

@@ -7,7 +7,7 @@ from deleverage.cli.inputs import venue_of
 from deleverage.cli.options import Format
 from deleverage.cli.output import Sink, emit_frame, emit_record
 from deleverage.cli.tables import Page
-from deleverage.venue import Venue, describe, venues
+from deleverage.venue import describe, overview
 
 __all__ = ["list_venues", "show_venue"]
 
@@ -23,16 +23,7 @@ def list_venues(*, shape: Format | None, output: str) -> int:
         The exit code.
     """
     sink = Sink.of(shape, output, allowed=tuple(Format))
-    editions = [Venue.load(name) for name in venues()]
-    frame = pl.DataFrame(
-        {
-            "venue": [venue.name for venue in editions],
-            "since": [venue.since for venue in editions],
-            "evidence": [venue.score.evidence.value for venue in editions],
-            "rule": [venue.summary for venue in editions],
-        },
-        schema={"venue": pl.String, "since": pl.String, "evidence": pl.String, "rule": pl.String},
-    )
+    frame = pl.DataFrame(overview())
 
     def table(rows: pl.DataFrame) -> str:
         page = Page(is_terminal=sink.is_terminal)
@@ -64,7 +55,7 @@ def show_venue(name: str, *, shape: Format | None, output: str) -> int:
     record = {
         "venue": venue.name,
         "title": venue.title,
-        "since": venue.since,
+        "edition": venue.edition,
         "summary": venue.summary,
         "needs": {
             "positions": venue.needs.positions,

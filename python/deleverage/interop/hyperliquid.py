@@ -24,13 +24,15 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
 
 from deleverage.errors import InputError
+from deleverage.model.quantise import read_numbers
+from deleverage.model.refusals import bad_value
 
 __all__ = [
     "COLUMNS",
@@ -62,9 +64,6 @@ COLUMNS = (
 
 MONEY_UNIT = Decimal("0.000001")
 SETTLEMENT_ASSET = "USDC"
-DECIMALS_MAX = 9
-DIGITS_MAX = 18
-TEXT_MAX = 40
 
 _EXACT = Context(prec=76)
 _OPPOSITE = {"long": "short", "short": "long"}
@@ -91,7 +90,7 @@ class AdlFill:
     """One published ADL fill, every number exactly as printed.
 
     Attributes:
-        row: data row in the file, the first is 1.
+        row: data row in the file, the first is 0.
         account: who was cut.
         market: the coin.
         time_ms: block time, milliseconds UTC.
@@ -172,7 +171,8 @@ class EventFrames:
     Attributes:
         positions: position_id, account, market, side, qty, entry_price, margin_mode.
         accounts: account, asset, wallet_balance, equity.
-        marks: market, mark_price.
+        marks: market, mark_price, previous_mark_price: both the price of the cut, for the mark at
+            which the venue ranked is not published.
         bankrupt: market, bankrupt_side, qty.
         report: what was read and decided.
     """
@@ -197,9 +197,23 @@ def read_fills(path: str | Path) -> tuple[AdlFill, ...]:
         InputError: the file is missing, is no CSV, lacks a column, or a value is not what the
             column holds; the message names file, column and row.
     """
-    file = Path(path)
-    rows = _read_text_columns(file)
-    return tuple(_fill(values, row, file.name) for row, values in enumerate(rows, start=1))
+    texts, file = _read_text_columns(Path(path)), Path(path).name
+    columns = {
+        "account": _words(texts["user"], "user", file),
+        "market": _words(texts["coin"], "coin", file),
+        "time_ms": _times(texts["time"], "time", file),
+        "price": _quantities(texts["adl_price"], "adl_price", file),
+        "size": _quantities(texts["adl_size"], "adl_size", file),
+        "realised": _money(texts["closed_pnl"], "closed_pnl", file),
+        "position": _quantities(texts["position_size"], "position_size", file, is_signed=True),
+        "entry_price": _quantities(texts["entry_price"], "entry_price", file),
+        "wallet_balance": _money(texts["account_value_realtime"], "account_value_realtime", file),
+        "equity": _money(texts["total_equity"], "total_equity", file),
+    }
+    return tuple(
+        AdlFill(row=row, **dict(zip(columns, values, strict=True)))
+        for row, values in enumerate(zip(*columns.values(), strict=True))
+    )
 
 
 def split_events(fills: Iterable[AdlFill]) -> tuple[Event, ...]:
@@ -309,8 +323,8 @@ class _Purse:
         return brought
 
 
-def _read_text_columns(path: Path) -> list[dict[str, str]]:
-    """The rows as text, by column name."""
+def _read_text_columns(path: Path) -> dict[str, list[str]]:
+    """The wanted columns as text."""
     if not path.is_file():
         raise InputError(f"{path}: expected a CSV file of ADL fills, got no such file")
     try:
@@ -326,83 +340,46 @@ def _read_text_columns(path: Path) -> list[dict[str, str]]:
             f"missing {', '.join(missing)}, got {', '.join(header) or 'none'}"
         )
     rows = [line for line in lines[1:] if line]
-    for row, line in enumerate(rows, start=1):
+    for row, line in enumerate(rows):
         if len(line) != len(header):
             raise InputError(
-                f"{path.name}, row {row}: expected {len(header)} values, got {len(line)}"
+                f"{path.name}: row {row}: expected {len(header)} values, got {len(line)}"
             )
-    return [dict(zip(header, line, strict=True)) for line in rows]
+    places = {name: header.index(name) for name in COLUMNS}
+    return {name: [line[place].strip() for line in rows] for name, place in places.items()}
 
 
-def _fill(values: Mapping[str, str], row: int, file: str) -> AdlFill:
-    """One checked row."""
-
-    def text(column: str) -> str:
-        value = values[column].strip()
-        if not value:
-            raise InputError(f"{file}, {column}, row {row}: expected a value, got nothing")
-        return value
-
-    def number(column: str) -> Decimal:
-        return _number(text(column), where=f"{file}, {column}, row {row}")
-
-    def quantity(column: str) -> Decimal:
-        value = number(column)
-        if _decimals(value) > DECIMALS_MAX:
-            where = f"{file}, {column}, row {row}"
-            raise InputError(f"{where}: expected at most {DECIMALS_MAX} decimals, got {value}")
-        return value
-
-    def positive(column: str) -> Decimal:
-        value = quantity(column)
-        if value <= 0:
-            raise InputError(f"{file}, {column}, row {row}: expected more than zero, got {value}")
-        return value
-
-    position = quantity("position_size")
-    if position == 0:
-        raise InputError(f"{file}, position_size, row {row}: expected a position, got zero")
-    return AdlFill(
-        row=row,
-        account=text("user"),
-        market=text("coin"),
-        time_ms=_whole(text("time"), where=f"{file}, time, row {row}"),
-        price=positive("adl_price"),
-        size=positive("adl_size"),
-        realised=number("closed_pnl"),
-        position=position,
-        entry_price=positive("entry_price"),
-        wallet_balance=number("account_value_realtime"),
-        equity=number("total_equity"),
-    )
+def _words(texts: Sequence[str], column: str, file: str) -> Sequence[str]:
+    """A column of names, none of them empty."""
+    for row, text in enumerate(texts):
+        if not text:
+            raise bad_value(table=file, column=column, row=row, value=text, expected="a name")
+    return texts
 
 
-def _number(text: str, *, where: str) -> Decimal:
-    """A finite decimal from text; a grouped `1_000` is none."""
-    try:
-        value = Decimal(text.replace("_", "?"))
-    except InvalidOperation as error:
-        raise InputError(f"{where}: expected a decimal number, got {text!r}") from error
-    if not value.is_finite():
-        raise InputError(f"{where}: expected a finite number, got {text!r}")
-    is_huge = value != 0 and abs(value.adjusted()) >= DIGITS_MAX
-    if is_huge or len(text) > TEXT_MAX:
-        raise InputError(f"{where}: expected at most {DIGITS_MAX} digits a side, got {text!r}")
-    return value
+def _money(texts: Sequence[str], column: str, file: str) -> list[Decimal]:
+    """A column of money, as many digits as there are."""
+    read_numbers(_text_series(column, texts), table=file)
+    return [Decimal(text) for text in texts]
 
 
-def _whole(text: str, *, where: str) -> int:
-    """A whole number from text; `1760130964831.0` is one too."""
-    value = _number(text, where=where)
-    if value != value.to_integral_value():
-        raise InputError(f"{where}: expected milliseconds as a whole number, got {text!r}")
-    return int(value)
+def _quantities(
+    texts: Sequence[str], column: str, file: str, *, is_signed: bool = False
+) -> list[Decimal]:
+    """A column of sizes or prices: at most nine decimals, positive or, where signed, not zero."""
+    numbers = read_numbers(_text_series(column, texts), table=file)
+    numbers.fewest_digits()
+    if not is_signed:
+        numbers.require(positive=True)
+    elif not numbers.values.all():
+        raise numbers.refuse(int((numbers.values == 0).argmax()), "a position")
+    return [Decimal(text) for text in texts]
 
 
-def _decimals(value: Decimal) -> int:
-    """Decimals needed to print the value exactly."""
-    exponent = value.normalize(_EXACT).as_tuple().exponent
-    return max(0, -int(exponent))
+def _times(texts: Sequence[str], column: str, file: str) -> list[int]:
+    """A column of whole milliseconds."""
+    numbers = read_numbers(_text_series(column, texts), table=file)
+    return [int(time) for time in numbers.units(Decimal(1))]
 
 
 def _group(fills: Iterable[AdlFill], *columns: str) -> dict[tuple[str, ...], list[AdlFill]]:
@@ -422,6 +399,11 @@ def _refuse_two_sides(holders: Mapping[tuple[str, ...], Sequence[AdlFill]]) -> N
                 f"position_size, row {other.row}: expected {account} in {market} to be "
                 f"{fills[0].side} as in row {fills[0].row}, got {other.position}"
             )
+
+
+def _decimals(value: Decimal) -> int:
+    """Decimals needed to print the value exactly."""
+    return max(0, -int(value.normalize(_EXACT).as_tuple().exponent))
 
 
 def _exact_series(name: str, values: Sequence[Decimal]) -> pl.Series:
@@ -470,10 +452,12 @@ def _accounts_frame(fills: Sequence[AdlFill], purse: _Purse) -> pl.DataFrame:
 
 def _marks_frame(fills: Sequence[AdlFill]) -> pl.DataFrame:
     """One market a row: the price its ADL was settled at, which is the previous mark."""
+    prices = [fill.price for fill in fills]
     return pl.DataFrame(
         [
             _text_series("market", [fill.market for fill in fills]),
-            _exact_series("mark_price", [fill.price for fill in fills]),
+            _exact_series("mark_price", prices),
+            _exact_series("previous_mark_price", prices),
         ]
     )
 

@@ -219,7 +219,15 @@ def generate(
     lots = _lots(generator, positions, kind)
     entry_value, leverage = _entries(generator, lots, value_of_lot, kind)
     book = _assemble(
-        generator, kind, seed, market, mark_num, lots, entry_value, leverage, accounts or positions
+        generator,
+        kind,
+        seed=seed,
+        market=market,
+        mark_num=mark_num,
+        lots=lots,
+        entry_value=entry_value,
+        leverage=leverage,
+        accounts=accounts or positions,
     )
     if kind in (Distribution.ASCENDING, Distribution.DESCENDING):
         scores = leverage_scores(book)
@@ -297,6 +305,7 @@ def _entries(
 def _assemble(
     generator: np.random.Generator,
     kind: Distribution,
+    *,
     seed: int,
     market: npt.NDArray[np.uint32],
     mark_num: Integers,

@@ -1,0 +1,267 @@
+//! The pass over all rows of a selection: which of them may reach a positive cut, without dividing.
+//!
+//! A score that reaches the cut c > 0 belongs to a row in profit whose divisors are positive, so
+//! n1·n2 >= c·d1·d2. Every other row may be dropped. With u = 2^-53 the left side errs by at most
+//! 6u·w·n2 beyond relative terms, w being entry value plus mark value, and the right side by
+//! 6u·w·c·d for each divisor d beside an own equity; the relative terms are covered by a cut that
+//! is lowered by 2^-30 of itself. `SLACK` is 32u, so that no row that counts is lost; the few that
+//! come along are judged by their lane.
+
+use crate::lane::to_float;
+use crate::rule::{Basis, Factor, Loss};
+use crate::score::Scorer;
+use crate::simd::Task;
+
+const BLOCK: usize = 64;
+const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
+
+// Codes of the formulas, const generics so that each loop is free of branches.
+const ENTRY: u8 = 0;
+const EQUITY: u8 = 1;
+const ABSOLUTE: u8 = 2;
+const RATIO: u8 = 3;
+const WALLET: u8 = 4;
+const NONE: u8 = 0;
+const NOTIONAL: u8 = 1;
+const MAINTENANCE: u8 = 2;
+
+/// What a block of rows reads beside lots and entry value, where accounts are judged.
+struct Tables {
+    equity: [i64; BLOCK],
+    maintenance: [i64; BLOCK],
+    wallet: [i64; BLOCK],
+}
+
+/// A pass over a range of rows.
+pub struct Screen<'a, 's> {
+    /// What scores.
+    pub scorer: &'a Scorer<'s>,
+    /// A floor below every score that counts, more than 0.
+    pub floor: f64,
+    /// Side of the candidates.
+    pub side: i8,
+    /// First row.
+    pub start: usize,
+    /// Row behind the last.
+    pub end: usize,
+    /// Where rows that may count are put, in increasing order.
+    pub kept: &'a mut Vec<u32>,
+}
+
+/// Whether there is a division-free pass for the scorer's rule and columns.
+#[must_use]
+pub fn is_screened(scorer: &Scorer<'_>) -> bool {
+    let rule = scorer.rule;
+    let basis = match rule.basis {
+        Basis::EntryValue | Basis::Absolute | Basis::Wallet => true,
+        Basis::Equity => rule.factor == Factor::None,
+        Basis::PriceRatio | Basis::PriceRatioLiteral => rule.loss != Loss::Divide,
+        Basis::InitialMargin | Basis::Unit => false,
+    };
+    let factor = matches!(
+        rule.factor,
+        Factor::None
+            | Factor::BankruptcyDistance
+            | Factor::NotionalOverEquity
+            | Factor::MaintenanceOverEquity
+    );
+    // Rows judged on their own margin beside others judged by their account: the lanes mix them.
+    let is_mixed = scorer.columns.account.is_some() && scorer.columns.margin.is_some();
+    basis && factor && !rule.is_joint && (!is_mixed || rule.is_own_equity())
+}
+
+impl Task for Screen<'_, '_> {
+    /// Whether every value read lies within its range.
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(mut self) -> bool {
+        match self.scorer.rule.basis {
+            Basis::EntryValue => self.by_factor::<ENTRY>(),
+            Basis::Equity => self.by_factor::<EQUITY>(),
+            Basis::Absolute => self.by_factor::<ABSOLUTE>(),
+            Basis::Wallet => self.by_factor::<WALLET>(),
+            _ => self.by_factor::<RATIO>(),
+        }
+    }
+}
+
+impl Screen<'_, '_> {
+    #[inline(always)]
+    fn by_factor<const BASIS: u8>(&mut self) -> bool {
+        match self.scorer.rule.factor {
+            Factor::None => self.by_source::<BASIS, NONE>(),
+            Factor::MaintenanceOverEquity => self.by_source::<BASIS, MAINTENANCE>(),
+            _ => self.by_source::<BASIS, NOTIONAL>(),
+        }
+    }
+
+    #[inline(always)]
+    fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
+        if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
+            self.scan::<BASIS, FACTOR, true>()
+        } else {
+            self.scan::<BASIS, FACTOR, false>()
+        }
+    }
+
+    #[inline(always)]
+    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+        let columns = &self.scorer.columns;
+        let mut seen = 0u64;
+        let mut tables = Tables { equity: [0; BLOCK], maintenance: [0; BLOCK], wallet: [0; BLOCK] };
+        let mut at = self.start;
+        while at + BLOCK <= self.end {
+            if !OWN && !self.gather::<BASIS, FACTOR>(at, &mut tables) {
+                return false;
+            }
+            let lots = &columns.lots[at..at + BLOCK];
+            let entry = &columns.entry_value[at..at + BLOCK];
+            let margin = block(columns.margin, at, &tables.equity);
+            let equity = if OWN { margin } else { &tables.equity };
+            let maintenance = if OWN {
+                block(columns.maintenance_margin, at, &tables.maintenance)
+            } else {
+                &tables.maintenance
+            };
+            let wallet = if OWN { margin } else { &tables.wallet };
+            let rows = Rows { lots, entry, equity, maintenance, wallet };
+            self.judge::<BASIS, FACTOR, OWN>(at, rows, &mut seen);
+            at += BLOCK;
+        }
+        self.kept.extend((at..self.end).map(|row| row as u32));
+        seen >> 52 == 0
+    }
+
+    #[inline(always)]
+    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &mut self,
+        at: usize,
+        rows: Rows<'_>,
+        seen: &mut u64,
+    ) {
+        let rule = self.scorer.rule;
+        let rate = self.scorer.rate;
+        let value = rate.mark_num as f64 / rate.mark_den as f64;
+        let kind = if rate.is_inverse { -1.0 } else { 1.0 };
+        let direction = kind * f64::from(self.side);
+        let is_literal = rule.basis == Basis::PriceRatioLiteral;
+        let is_up = if is_literal { kind > 0.0 } else { direction > 0.0 };
+        let winners_only = BASIS == RATIO && rule.loss != Loss::Multiply;
+        let other_side = if self.side > 0 { 0 } else { -1 };
+        let wallet_floor = rule.wallet_floor as f64;
+        let cut = self.floor;
+        let mut verdicts = [0i64; BLOCK];
+        let mut all = -1i64;
+        let mut bits = *seen;
+        for i in 0..BLOCK {
+            let mark = (to_float(rows.lots[i], &mut bits) * value).abs();
+            let entry = to_float(rows.entry[i], &mut bits);
+            let profit = direction * (mark - entry);
+            let size = mark + entry;
+            let equity = if BASIS != EQUITY && FACTOR == NONE {
+                1.0
+            } else if OWN {
+                to_float(rows.equity[i], &mut bits) + profit
+            } else {
+                to_float(rows.equity[i], &mut bits)
+            };
+            let (num, den) = match BASIS {
+                ENTRY => (profit, entry),
+                EQUITY => (profit, equity),
+                WALLET => (profit, to_float(rows.wallet[i], &mut bits).max(wallet_floor)),
+                RATIO if is_up => (mark, entry),
+                RATIO => (entry, mark),
+                _ => (profit, 1.0),
+            };
+            let factor = match FACTOR {
+                NOTIONAL => mark,
+                MAINTENANCE => to_float(rows.maintenance[i], &mut bits),
+                _ => 1.0,
+            };
+            let divisor = if FACTOR == NONE { 1.0 } else { equity };
+            let slack = slack::<BASIS, FACTOR, OWN>(size, factor, den, cut);
+            let margin = (num * factor + slack) - cut * den * divisor;
+            let mut verdict = margin.to_bits() as i64;
+            if winners_only {
+                verdict |= (profit + SLACK * size).to_bits() as i64;
+            }
+            verdict |= rows.lots[i] ^ other_side;
+            verdicts[i] = verdict;
+            all &= verdict;
+        }
+        *seen = bits;
+        if all < 0 {
+            return;
+        }
+        for (i, verdict) in verdicts.iter().enumerate() {
+            if *verdict >= 0 {
+                self.kept.push((at + i) as u32);
+            }
+        }
+    }
+
+    /// The accounts' values of a block; false where a row points outside of the table.
+    #[inline(always)]
+    fn gather<const BASIS: u8, const FACTOR: u8>(&self, at: usize, tables: &mut Tables) -> bool {
+        let Some(account) = self.scorer.columns.account else {
+            return false;
+        };
+        let account = &account[at..at + BLOCK];
+        let accounts = &self.scorer.accounts;
+        let mut is_valid = true;
+        if FACTOR != NONE || BASIS == EQUITY {
+            is_valid &= pick(account, accounts.equity, &mut tables.equity);
+        }
+        if FACTOR == MAINTENANCE {
+            is_valid &= pick(account, accounts.maintenance_margin, &mut tables.maintenance);
+        }
+        if BASIS == WALLET {
+            is_valid &= pick(account, accounts.wallet_balance, &mut tables.wallet);
+        }
+        is_valid
+    }
+}
+
+struct Rows<'a> {
+    lots: &'a [i64],
+    entry: &'a [i64],
+    equity: &'a [i64],
+    maintenance: &'a [i64],
+    wallet: &'a [i64],
+}
+
+/// What rounding may have taken from the left side or added to the right.
+#[inline(always)]
+fn slack<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+    size: f64,
+    factor: f64,
+    den: f64,
+    cut: f64,
+) -> f64 {
+    let from_profit = if BASIS == RATIO { 0.0 } else { factor };
+    let from_equity = match (OWN, BASIS, FACTOR) {
+        (true, EQUITY, _) => cut,
+        (true, _, NOTIONAL | MAINTENANCE) => cut * den,
+        _ => 0.0,
+    };
+    SLACK * size * (from_profit + from_equity)
+}
+
+#[inline(always)]
+fn block<'a>(column: Option<&'a [i64]>, at: usize, other: &'a [i64; BLOCK]) -> &'a [i64] {
+    column.map_or(other, |values| &values[at..at + BLOCK])
+}
+
+#[inline(always)]
+fn pick(account: &[u32], table: Option<&[i64]>, values: &mut [i64; BLOCK]) -> bool {
+    let table = table.unwrap_or(&[]);
+    let mut is_valid = true;
+    for (value, &a) in values.iter_mut().zip(account) {
+        match table.get(a as usize) {
+            Some(&found) => *value = found,
+            None => is_valid = false,
+        }
+    }
+    is_valid
+}
