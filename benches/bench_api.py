@@ -38,7 +38,7 @@ def markets() -> Subject:
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("case", CASES)
-def bench_select(benchmark: BenchmarkFixture, book: Book, case: str, share: float) -> None:
+def test_select(benchmark: BenchmarkFixture, book: Book, case: str, share: float) -> None:
     """`select` covers a share of the shorts' open interest."""
     head = benchmark(question(subject_of(book, CASES[case]), share, threads=0))
 
@@ -46,7 +46,7 @@ def bench_select(benchmark: BenchmarkFixture, book: Book, case: str, share: floa
 
 
 @pytest.mark.parametrize("share", SHARES)
-def bench_order(benchmark: BenchmarkFixture, book: Book, share: float) -> None:
+def test_order(benchmark: BenchmarkFixture, book: Book, share: float) -> None:
     """`order` brings the selected rows into queue order."""
     subject = subject_of(book, CASES["bitmex"])
     rows = question(subject, share, threads=0)().rows
@@ -57,14 +57,14 @@ def bench_order(benchmark: BenchmarkFixture, book: Book, share: float) -> None:
     assert np.array_equal(np.sort(queue), np.sort(rows))
 
 
-def bench_lights(benchmark: BenchmarkFixture, markets: Subject) -> None:
+def test_lights(benchmark: BenchmarkFixture, markets: Subject) -> None:
     """`lights` of every row of 500 markets."""
     shown = benchmark(ranking.lights, markets.columns, markets.rates, rule=markets.case.rule)
 
     assert set(np.unique(shown)) <= set(range(6))
 
 
-def bench_rank(benchmark: BenchmarkFixture, markets: Subject) -> None:
+def test_rank(benchmark: BenchmarkFixture, markets: Subject) -> None:
     """`rank` of every row of 500 markets."""
     placed = benchmark(ranking.rank, markets.columns, markets.rates, rule=markets.case.rule)
 
@@ -72,7 +72,7 @@ def bench_rank(benchmark: BenchmarkFixture, markets: Subject) -> None:
 
 
 @pytest.mark.parametrize("numbers", Numbers)
-def bench_prepare(benchmark: BenchmarkFixture, book: Book, numbers: Numbers) -> None:
+def test_prepare(benchmark: BenchmarkFixture, book: Book, numbers: Numbers) -> None:
     """`prepare` takes a frame of each number type."""
     snapshot = benchmark(
         dl.prepare,
@@ -85,7 +85,7 @@ def bench_prepare(benchmark: BenchmarkFixture, book: Book, numbers: Numbers) -> 
     assert snapshot is not None
 
 
-def bench_plan(benchmark: BenchmarkFixture, book: Book) -> None:
+def test_plan(benchmark: BenchmarkFixture, book: Book) -> None:
     """`plan` on a prepared snapshot."""
     venue = dl.Venue.load("bitmex")
     snapshot = dl.prepare(

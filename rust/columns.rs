@@ -157,8 +157,10 @@ impl Columns<'_> {
             return Ok(());
         };
         let equity = accounts.equity;
+        let reads_equity =
+            rule.reads_two_equities() || (rule.reads_equity() && !rule.is_own_equity());
         let needed = [
-            ("accounts.equity", rule.reads_equity() && !rule.is_own_equity(), equity),
+            ("accounts.equity", reads_equity, equity),
             ("accounts.maintenance_margin", rule.reads_maintenance(), accounts.maintenance_margin),
             ("accounts.wallet_balance", rule.reads_wallet(), accounts.wallet_balance),
         ];

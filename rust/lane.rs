@@ -381,6 +381,10 @@ impl Task for Evaluate<'_, '_> {
             Basis::Unit => by_factor::<UNIT>(rule.factor, rule.loss, has_equity, lane),
             _ => by_factor::<PROFIT>(rule.factor, rule.loss, has_equity, lane),
         }
+        if rule.reads_two_equities() && self.scorer.columns.account.is_some() {
+            // A lane holds one equity a row: the rationals decide.
+            lane.is_nice = [0; LANE];
+        }
     }
 }
 
@@ -429,7 +433,7 @@ fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool,
             let swap = LOSS == DIVIDE && is_loss;
             let (top, bottom) = if swap { (den, num) } else { (num, den) };
             factor = top / bottom;
-            nice &= i64::from(bottom > 0.0) & i64::from(top >= 0.0);
+            nice &= i64::from(den > 0.0) & i64::from(num >= 0.0) & i64::from(bottom > 0.0);
             lane.factor[i] = factor;
         }
         let (num, den) = (lane.basis_num[i], lane.basis_den[i]);

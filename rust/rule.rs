@@ -219,6 +219,12 @@ impl Rule {
         self.factor == Factor::BankruptcyDistance
     }
 
+    /// Whether the account's equity is read beside the position's own.
+    #[must_use]
+    pub fn reads_two_equities(&self) -> bool {
+        self.basis == Basis::Equity && self.is_own_equity()
+    }
+
     /// Whether the maintenance margin is read.
     #[must_use]
     pub fn reads_maintenance(&self) -> bool {

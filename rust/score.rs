@@ -158,19 +158,20 @@ impl<'a> Scorer<'a> {
         if !self.rule.reads_equity() {
             return Ok(true);
         }
-        let (divisor, reason) = match self.rule.factor {
-            Factor::BankruptcyDistance => (self.own_equity(row), Reason::ThroughBankruptcy),
-            Factor::NotionalOverFlooredEquity if self.rule.basis != Basis::Equity => {
-                (self.floored_equity(row), Reason::NoEquity)
+        let by_basis = self.rule.basis != Basis::Equity || self.equity(row) > 0;
+        let (by_factor, reason) = match self.rule.factor {
+            Factor::BankruptcyDistance => (self.own_equity(row) > 0, Reason::ThroughBankruptcy),
+            Factor::NotionalOverEquity | Factor::MaintenanceOverEquity => {
+                (self.equity(row) > 0, Reason::NoEquity)
             }
-            _ => (self.equity(row), Reason::NoEquity),
+            Factor::NotionalOverFlooredEquity => (self.floored_equity(row) > 0, Reason::NoEquity),
+            _ => (true, Reason::NoEquity),
         };
-        let also_basis = self.rule.basis == Basis::Equity && self.equity(row) <= 0;
-        match (divisor > 0 && !also_basis, self.rule.no_equity) {
-            (true, _) => Ok(true),
-            (false, NoEquity::Zero) => Ok(false),
-            (false, NoEquity::LeaveOut) if divisor > 0 => Err(Reason::NoEquity),
-            (false, NoEquity::LeaveOut) => Err(reason),
+        match self.rule.no_equity {
+            _ if by_basis && by_factor => Ok(true),
+            NoEquity::Zero => Ok(false),
+            NoEquity::LeaveOut if !by_basis => Err(Reason::NoEquity),
+            NoEquity::LeaveOut => Err(reason),
         }
     }
 

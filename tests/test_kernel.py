@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deleverage import ranking
-from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
-from large import SHAPES, LargeBook, Shape, ascending, stride_meets_the_best
+from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule
 from oracle import (
+    Account,
     Book,
     Cut,
     Position,
@@ -38,9 +38,6 @@ ERROR = Fraction(1, 2**28)
 """A float score is this close to the exact one, times 1 + |score|."""
 
 REASONS = list(Reason)
-
-SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5, 1.0, 1.2)
-"""Offsets of a large book, as shares of the side's quantity."""
 
 
 def close_enough(shown: float, exact: Fraction, rule: ScoreRule) -> bool:
@@ -173,6 +170,52 @@ def ranks_of(book: Book, **options: Any) -> NDArray[np.int64]:
     return ranking.rank(
         columns_of(book), rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
     ).rank
+
+
+def small_numbers() -> Book:
+    """Every mixture of profit, loss, equity, margin, maintenance and zeros of a few units."""
+    positions = []
+    mixtures = product((1, -1), (1, 2, 3), (-1, 0, 1), (None, 0, 1, 2), (0, 1), (0, 1), (0, 1))
+    for number, mixture in enumerate(mixtures):
+        side, entry_value, margin, account, maintenance_margin, other, market = mixture
+        position = Position(
+            lots=side,
+            entry_value=entry_value,
+            position_id=number,
+            market=market,
+            margin=margin,
+            maintenance_margin=maintenance_margin,
+            initial_margin=other,
+            open_value=other,
+            leverage=1_000_000 * other,
+            account=account,
+            profit_lots=-side,
+            profit_value=-side * entry_value,
+        )
+        positions.append(position)
+    return Book(
+        positions=tuple(positions),
+        rates=(Rate(mark_num=2, mark_den=1), Rate(mark_num=4, mark_den=2, is_inverse=True)),
+        rule=ScoreRule(basis=Basis.UNIT, factor=Factor.NONE, loss=Loss.DIVIDE),
+        accounts=tuple(
+            Account(equity=worth, maintenance_margin=due, wallet_balance=worth)
+            for worth, due in ((-1, 0), (0, 0), (1, 1))
+        ),
+    )
+
+
+@pytest.mark.parametrize("factor", Factor)
+@pytest.mark.parametrize("basis", Basis)
+def test_every_rule_at_small_numbers(basis: Basis, factor: Factor) -> None:
+    """All members of all rules, on all mixtures of -1, 0 and 1: scores, reasons and ranks."""
+    book = small_numbers()
+    for loss, no_equity, is_joint in product(Loss, NoEquity, (False, True)):
+        rule = ScoreRule(
+            basis=basis, factor=factor, loss=loss, no_equity=no_equity, joint_hedge=is_joint
+        )
+        ruled = replace(book, rule=rule)
+        assert_scores(ruled)
+        assert ranks_of(ruled).tolist() == rank(ruled), rule
 
 
 @given(book=books(markets=3))
@@ -370,116 +413,3 @@ def test_a_profit_of_nothing_is_zero() -> None:
             scores = ranking.score(columns_of(book), rates_of(book), rule=book.rule)
 
             assert scores.score.tobytes() == np.zeros(1).tobytes()
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_large_shapes_are_what_the_oracle_says(shape: Shape) -> None:
-    """The quick exact keys of a large book give the oracle's queue at a small size."""
-    large = shape(np.random.default_rng(5), 120)
-
-    assert large.queue.tolist() == queue(large.as_book())
-
-
-def assert_head(large: LargeBook, lots: int, excluded: NDArray[np.int64], **options: Any) -> None:
-    """The kernel cuts the head of the exact queue, and nothing else."""
-    rows = large.queue[~np.isin(large.queue, excluded)]
-    sizes = np.abs(large.columns.lots[rows])
-    ends = np.cumsum(sizes)
-    available = int(ends[-1]) if len(ends) else 0
-    taken = min(int(np.searchsorted(ends, lots)) + 1, len(rows))
-    closed = sizes[:taken].copy()
-    closed[-1] -= max(0, int(ends[taken - 1]) - lots)
-    expected = dict(zip(rows[:taken].tolist(), closed.tolist(), strict=True))
-
-    selection = ranking.select(
-        large.columns,
-        large.rate,
-        rule=large.rule,
-        side=1,
-        lots=lots,
-        accounts=large.accounts,
-        excluded=excluded,
-        **options,
-    )
-
-    assert fills_of(selection) == expected
-    assert figures_of(selection) == {
-        "unfilled": max(0, lots - available),
-        "cut_row": rows[taken - 1],
-        "partial_row": rows[taken - 1] if closed[-1] < sizes[taken - 1] else -1,
-    }
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_large_books_are_cut_exactly(shape: Shape) -> None:
-    """From 0.01 % of the side to more than all of it the cut is the head of the exact queue."""
-    rng = np.random.default_rng(20)
-    large = shape(rng, 150_000)
-    total = int(np.abs(large.columns.lots[large.queue]).sum())
-    nobody = np.zeros(0, dtype=np.int64)
-
-    for share in SHARES:
-        assert_head(large, max(1, int(total * share)), nobody)
-    head = np.sort(np.concatenate([large.queue[:50], rng.permutation(150_000)[:1000]]))
-    assert_head(large, max(1, total // 500), np.unique(head))
-    for level in ranking.simd_levels():
-        for threads in (1, 2):
-            assert_head(large, max(1, total // 100), nobody, simd=level, threads=threads)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_large_books_are_ranked_exactly(shape: Shape) -> None:
-    """The longs of a large book are ranked in exact order, whatever the threads."""
-    large = shape(np.random.default_rng(21), 150_000)
-
-    for threads in (1, 2):
-        ranked = ranking.rank(
-            large.columns, large.rate, rule=large.rule, accounts=large.accounts, threads=threads
-        )
-
-        longs = large.columns.lots > 0
-        places = np.zeros(len(longs), dtype=np.int64)
-        places[large.queue] = np.arange(1, len(large.queue) + 1)
-        assert np.array_equal(ranked.rank[longs], places[longs])
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_large_floats_have_the_same_bits(shape: Shape) -> None:
-    """Every instruction set and number of threads gives the same floats for a large book."""
-    large = shape(np.random.default_rng(22), 150_000)
-
-    def bits(**options: Any) -> tuple[bytes, bytes]:
-        scores = ranking.score(
-            large.columns, large.rate, rule=large.rule, accounts=large.accounts, **options
-        )
-        return scores.score.tobytes(), scores.reason.tobytes()
-
-    expected = bits(threads=1)
-
-    for level in ranking.simd_levels():
-        for threads in (1, 2):
-            assert bits(simd=level, threads=threads) == expected, (level, threads)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_head_of_a_large_book_is_ordered(shape: Shape) -> None:
-    """Rows of a cut, handed over in any order, come back as the exact queue has them."""
-    rng = np.random.default_rng(23)
-    large = shape(rng, 150_000)
-    head = large.queue[: len(large.queue) // 3]
-
-    ordered = ranking.order(
-        large.columns, large.rate, rng.permutation(head), rule=large.rule, accounts=large.accounts
-    )
-
-    assert np.array_equal(ordered, head)
-
-
-@pytest.mark.parametrize("shape", [ascending, stride_meets_the_best])
-def test_millions_of_rows_are_cut_exactly(shape: Shape) -> None:
-    """Past four million rows, where kept rows are thinned on the way, the cut is still exact."""
-    large = shape(np.random.default_rng(24), 4_500_000)
-    total = int(large.columns.lots.sum())
-
-    for share in (0.0001, 0.1):
-        assert_head(large, int(total * share), np.zeros(0, dtype=np.int64))

@@ -204,6 +204,7 @@ def _venues(
 
 @application.command("demo", epilog=_EPILOG)
 def _demo(
+    *,
     venue: VenueOption = "bitmex",
     account: Annotated[
         str, typer.Option("--account", metavar="NAME", help="The trader who asks.")
@@ -275,6 +276,7 @@ def _bench(
 @_importers.command("hyperliquid-adl", epilog=_EPILOG)
 def _import_hyperliquid(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with one ADL fill a row.")],
+    *,
     directory: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the frames are written.")
     ],

@@ -11,6 +11,9 @@ from deleverage.venue import describe, overview
 
 __all__ = ["list_venues", "show_venue"]
 
+TABLE_COLUMNS = ("name", "profit", "scope", "price", "evidence")
+"""What a table has room for; the other shapes have every column."""
+
 
 def list_venues(*, shape: Format | None, output: str) -> int:
     """Write the editions, one a row.
@@ -27,7 +30,7 @@ def list_venues(*, shape: Format | None, output: str) -> int:
 
     def table(rows: pl.DataFrame) -> str:
         page = Page(is_terminal=sink.is_terminal)
-        page.frame("", rows)
+        page.frame("", rows.select(TABLE_COLUMNS))
         return str(page)
 
     emit_frame(frame, sink, table=table)

@@ -45,6 +45,7 @@ _FEWEST_POSITIONS = 1_000
 _QUICK_ROUNDS = 5
 _PEER_ROUNDS = 5
 """Calls of each peer: they take seconds, and the goals leave room for noise."""
+_FILE_ROUNDS = 3
 
 
 def run(
@@ -192,7 +193,10 @@ class _Run:
 
     def _frames(self) -> Iterator[Measurement]:
         return measure_frames(
-            self._book(1), rounds=min(self.rounds, _PEER_ROUNDS), progress=self._progress
+            self._book(1),
+            rounds=self.rounds,
+            file_rounds=min(self.rounds, _FILE_ROUNDS),
+            progress=self._progress,
         )
 
     def _peers(self) -> Iterator[Measurement]:

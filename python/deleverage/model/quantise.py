@@ -74,6 +74,7 @@ class Numbers:
         digits: decimal digits that the whole numbers carry.
         source: the column as given, in the order of the frame.
         rows: (n,) int64, the frame's row of each entry; None if they are the same.
+        absent: (n,) bool, entries that were null and read as 0; None where none was.
         start: where a part begins that was cut out without `rows`.
     """
 
@@ -83,21 +84,27 @@ class Numbers:
     digits: int
     source: pl.Series
     rows: Int64 | None = None
+    absent: NDArray[np.bool_] | None = None
     start: int = 0
 
     def take(self, rows: Int64 | None) -> Self:
         """Give the entries in another order; None keeps it."""
         if rows is None:
             return self
-        return replace(self, values=self.values.take(rows), rows=rows)
+        absent = None if self.absent is None else self.absent.take(rows)
+        return replace(self, values=self.values.take(rows), rows=rows, absent=absent)
 
     def part(self, start: int, stop: int) -> Self:
         """Give entries start to stop, without a copy."""
         if start == 0 and stop == len(self.values):
             return self
-        if self.rows is None:
-            return replace(self, values=self.values[start:stop], start=self.start + start)
-        return replace(self, values=self.values[start:stop], rows=self.rows[start:stop])
+        return replace(
+            self,
+            values=self.values[start:stop],
+            rows=None if self.rows is None else self.rows[start:stop],
+            absent=None if self.absent is None else self.absent[start:stop],
+            start=self.start + start,
+        )
 
     def refuse(self, entry: int, expected: str, way_out: str = "") -> InputError:
         """Give the error for one entry."""
@@ -119,6 +126,10 @@ class Numbers:
         """
         if self.values.size and bool(self.values.min() <= 0 if positive else self.values.min() < 0):
             wrong = self.values <= 0 if positive else self.values < 0
+            if self.absent is not None:
+                wrong &= ~self.absent
+            if not wrong.any():
+                return self
             expected = "a number above zero" if positive else "zero or a number above it"
             raise self.refuse(int(np.argmax(wrong)), expected, way_out)
         return self
@@ -315,7 +326,12 @@ def read_numbers(
     """
     _refuse_nulls(series, table, optional)
     numbers = Numbers(
-        table=table, column=series.name, values=np.empty(0, np.int64), digits=0, source=series
+        table=table,
+        column=series.name,
+        values=np.zeros(len(series), np.int64),
+        digits=0,
+        source=series,
+        absent=series.is_null().to_numpy() if series.null_count() else None,
     )
     dtype = series.dtype
     if dtype.is_float():
@@ -329,7 +345,7 @@ def read_numbers(
     if dtype == pl.String:
         return _from_text(numbers, series.fill_null("0"))
     if dtype == pl.Null:
-        return replace(numbers, values=np.zeros(len(series), np.int64))
+        return numbers
     raise InputError(f"{table}: column {series.name}: expected numbers, got type {dtype}")
 
 
