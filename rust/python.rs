@@ -1,4 +1,4 @@
-//! The seam to Python: borrow, compute without the GIL, hand over. The only file that names PyO3.
+//! The seam to Python: borrow, compute without the GIL, hand over. The only file that names `PyO3`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -351,6 +351,9 @@ mod core {
         compute(py, threads, || crate::floor::floor(reads, variant))
     }
 
+    /// Values, the first row that was rounded, and the first row that could not be turned.
+    type Valued<'py> = (Option<Bound<'py, PyArray1<i64>>>, i64, i64);
+
     /// The array, or the first row that could not be turned.
     type Whole<'py> = (Option<Bound<'py, PyArray1<i64>>>, i64);
 
@@ -394,7 +397,7 @@ mod core {
         lots: PyReadonlyArray1<'py, i64>,
         prices: PyReadonlyArray1<'py, i64>,
         rate: (i64, i64, bool),
-    ) -> PyResult<(Option<Bound<'py, PyArray1<i64>>>, i64, i64)> {
+    ) -> PyResult<Valued<'py>> {
         let (lots, prices) = (lots.as_slice()?, prices.as_slice()?);
         let by = Valuation { num: rate.0, den: rate.1, is_inverse: rate.2 };
         Ok(match py.detach(|| crate::quantise::values(lots, prices, by)) {

@@ -76,7 +76,7 @@ pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
 fn score_piece(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Vec<(f64, Reason)>> {
     let scorer = venue.scorer(piece.market);
     let mut lane = Lane::new();
-    let mut scored = Vec::with_capacity(piece.places.len());
+    let mut found = Vec::with_capacity(piece.places.len());
     for span in groups.spans(piece.places.clone()) {
         scorer.evaluate(span, &mut lane);
         if !lane.is_valid {
@@ -84,13 +84,13 @@ fn score_piece(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Ve
         }
         for place in 0..span.len() {
             let row = span.row(place);
-            scored.push(match scorer.key(&lane, place, row) {
+            found.push(match scorer.key(&lane, place, row) {
                 Some(key) => (key, Reason::Scored),
                 None => (f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored)),
             });
         }
     }
-    Ok(scored)
+    Ok(found)
 }
 
 /// Place of each row within its market and side, 1 the first to be cut; 0 where it has none.

@@ -237,7 +237,7 @@ impl Scan<'_, '_> {
     }
 
     /// Cuts the kept rows to the need and books them.
-    fn deliver(&self, kept: &mut Vec<Candidate>, selection: &mut Selection) {
+    fn deliver(&self, kept: &mut [Candidate], selection: &mut Selection) {
         let need = i128::from(selection.unfilled);
         let total = self.weight(kept);
         if kept.is_empty() {

@@ -107,7 +107,7 @@ def _look_up(known: NDArray[Any], wanted: NDArray[Any], start: int) -> NDArray[n
     if most < _SPARSE * (len(known) + len(wanted)) + _ROOM:
         table = np.full(most + 1, OWN_MARGIN, np.uint32)
         table[known] = places
-        return table.take(wanted)
+        return table[wanted]
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.where(known.take(place) == wanted, places.take(place), np.uint32(OWN_MARGIN))
 
