@@ -7,6 +7,8 @@
 //! nice and 2^10 for tight. Whatever else a row may be (a divisor of zero, no equity, a
 //! sign that rounding could turn), it is neither, and the exact rational decides.
 
+use std::cell::RefCell;
+
 use crate::columns::OWN_MARGIN;
 use crate::rule::{Basis, Factor, Loss};
 use crate::score::Scorer;
@@ -89,10 +91,21 @@ pub struct Lane {
     factor: Values,
 }
 
+thread_local! {
+    // A lane is larger than many a market: one a thread is kept rather than made for each.
+    static LANES: RefCell<Vec<Box<Lane>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends a lane of this thread.
+pub fn with_lane<T>(work: impl FnOnce(&mut Lane) -> T) -> T {
+    let mut lane = LANES.with_borrow_mut(Vec::pop).unwrap_or_else(Lane::new);
+    let result = work(&mut lane);
+    LANES.with_borrow_mut(|lanes| lanes.push(lane));
+    result
+}
+
 impl Lane {
-    /// An empty lane, on the heap.
-    #[must_use]
-    pub fn new() -> Box<Self> {
+    fn new() -> Box<Self> {
         let zero = [0.0; LANE];
         Box::new(Self {
             key: zero,

@@ -5,7 +5,7 @@
 //! enough apart, the rest is compared exactly, so that threads, chunks, row order and instruction
 //! sets never change an answer.
 
-pub mod brackets;
+pub mod bins;
 pub mod columns;
 pub mod error;
 pub mod exact;

@@ -5,21 +5,24 @@
 //! brackets, writes its lights and collects what lies inside, and only that is ordered. Where a
 //! boundary does not fall well inside its bracket, the side is sorted after all.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::brackets::{Brackets, Side};
+use crate::bins::{Bins, CODES, LEFT_OUT, MOST_BANDS, SHORT, UNKNOWN};
 use crate::error::{Error, Result};
 use crate::groups::{Groups, Segment};
-use crate::lane::{LANE, Lane, Span};
+use crate::lane::{LANE, Lane, Span, with_lane};
 use crate::queue::Candidate;
 use crate::rank::{Venue, queues};
 use crate::score::Scorer;
 use crate::select::CHUNK;
 
 /// Markets with fewer rows are sorted.
-const FEW: usize = 1 << 13;
+const FEW: usize = 512;
+const FEWEST_SAMPLES: usize = 128;
+const MOST_SAMPLES: usize = 1 << 15;
 
 /// What the bands share out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +84,9 @@ struct Work<'a, 's> {
 impl Work<'_, '_> {
     fn light(&self, segment: &Segment, out: &mut [u8]) -> Result<()> {
         let is_plain = self.venue.columns.tier.is_none() && !self.has_repeated_owners(segment);
-        if is_plain && segment.places.len() >= FEW && self.bands <= 10 {
+        if is_plain && segment.places.len() >= FEW && self.bands <= MOST_BANDS {
             let scorer = self.venue.scorer(segment.market);
-            if self.bracketed(&scorer, segment, out)? {
+            if self.binned(&scorer, segment, out)? {
                 return Ok(());
             }
             out.fill(0);
@@ -161,103 +164,237 @@ impl Work<'_, '_> {
         }
     }
 
-    /// One pass between brackets; false where a boundary was not inside of its own.
-    fn bracketed(&self, scorer: &Scorer<'_>, segment: &Segment, out: &mut [u8]) -> Result<bool> {
-        let Some(brackets) = self.sample(scorer, segment)? else {
-            return Ok(false);
-        };
+    /// One pass into bins, then the rows of the bins that hold a boundary; false where a boundary
+    /// lies too near to the edge of a bin.
+    fn binned(&self, scorer: &Scorer<'_>, segment: &Segment, out: &mut [u8]) -> Result<bool> {
+        let bins = with_lane(|lane| self.sample(scorer, segment, lane))?;
         let start = segment.places.start;
-        let parts: Vec<Result<[Side; 2]>> = out
-            .par_chunks_mut(CHUNK)
-            .enumerate()
+        let chunks = out.par_chunks_mut(CHUNK).enumerate();
+        let sums = chunks
             .map(|(i, part)| {
                 let at = start + i * CHUNK;
-                self.scan(scorer, &brackets, at..at + part.len(), part)
+                with_lane(|lane| self.count(scorer, &bins, at..at + part.len(), part, lane))
             })
-            .collect();
-        let mut sides = brackets.sides();
-        for part in parts {
-            for (side, found) in sides.iter_mut().zip(part?) {
-                side.append(found);
-            }
+            .try_reduce(
+                || [0i128; CODES],
+                |a, b| Ok(std::array::from_fn(|code| a[code] + b[code])),
+            )?;
+        let mut table = [0u8; CODES];
+        let mut open = Vec::new();
+        for side in 0..2 {
+            self.settle(&bins, side, &sums, &mut table, &mut open);
         }
-        let place_of = self.places(segment);
-        for (code, side) in sides.iter_mut().enumerate() {
-            if !brackets.resolve(code, side, scorer, self.weight == Weight::Quantity) {
+        for held in &mut open {
+            let part: &[u8] = out;
+            held.rows = self.rows_of(segment, part, held.code);
+            if !held.find_cuts(scorer, &bins, self.weight)? {
                 return Ok(false);
             }
-            for (row, light) in side.lights() {
-                out[place_of(row as usize)] = light;
-            }
+        }
+        out.par_iter_mut().for_each(|light| *light = table[usize::from(*light)]);
+        for held in &open {
+            held.write(scorer, out);
         }
         Ok(true)
     }
 
-    fn sample(&self, scorer: &Scorer<'_>, segment: &Segment) -> Result<Option<Brackets>> {
+    fn sample(&self, scorer: &Scorer<'_>, segment: &Segment, lane: &mut Lane) -> Result<Bins> {
         let count = segment.places.len();
-        let samples = (count / 32).clamp(FEW / 4, 1 << 17);
+        let samples = (count / 8).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
         let stride = (count / samples).max(1) | 1;
-        let picked: Vec<u32> = segment
-            .places
-            .clone()
-            .step_by(stride)
-            .map(|place| self.groups.row(place) as u32)
-            .collect();
-        let mut lane = Lane::new();
+        let places = segment.places.clone().step_by(stride);
+        let picked: Vec<u32> = places.map(|place| self.groups.row(place) as u32).collect();
         let mut found = [Vec::new(), Vec::new()];
         for rows in picked.chunks(LANE) {
-            scorer.evaluate(Span::Rows(rows), &mut lane);
+            scorer.evaluate(Span::Rows(rows), lane);
             if !lane.is_valid {
                 return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
             for (place, &row) in rows.iter().enumerate() {
                 let lots = scorer.columns.lots[row as usize];
-                if let Some(key) = scorer.key(&lane, place, row as usize) {
-                    let is_quantity = self.weight == Weight::Quantity;
-                    let weight = if is_quantity { lots.unsigned_abs() as f64 } else { 1.0 };
-                    found[usize::from(lots < 0)].push((key, weight));
+                if let Some(key) = scorer.key(lane, place, row as usize) {
+                    found[usize::from(lots < 0)].push((key, self.weigh(lots) as f64));
                 }
             }
         }
-        Ok(Some(Brackets::new(found, self.bands)))
+        Ok(Bins::new(found, self.bands))
     }
 
-    fn scan(
+    #[inline]
+    fn weigh(&self, lots: i64) -> u64 {
+        if self.weight == Weight::Quantity { lots.unsigned_abs() } else { 1 }
+    }
+
+    /// Notes the code of each row of a part and sums the weight of each code.
+    fn count(
         &self,
         scorer: &Scorer<'_>,
-        brackets: &Brackets,
+        bins: &Bins,
         places: Range<usize>,
         out: &mut [u8],
-    ) -> Result<[Side; 2]> {
-        let mut lane = Lane::new();
-        let mut sides = brackets.sides();
+        lane: &mut Lane,
+    ) -> Result<[i128; CODES]> {
+        let mut sums = [0i128; CODES];
+        // Two sums a code: rows of one bin follow each other and would wait for one another. A
+        // lane's lots stay below 2^59, so that 16 lanes fit.
+        let mut short = [[0u64; 2]; 256];
         let mut done = 0;
-        for span in self.groups.spans(places) {
-            scorer.evaluate(span, &mut lane);
+        for (turn, span) in self.groups.spans(places).enumerate() {
+            scorer.evaluate(span, lane);
             if !lane.is_valid {
                 return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
-            let bins = brackets.bins(scorer.level, &lane);
+            let codes = bins.codes(scorer.level, lane);
             let out = &mut out[done..done + span.len()];
+            out.copy_from_slice(&codes[..span.len()]);
             done += span.len();
-            let is_quantity = self.weight == Weight::Quantity;
-            for (place, light) in out.iter_mut().enumerate() {
+            for (place, code) in out.iter_mut().enumerate() {
                 let row = span.row(place);
                 let lots = scorer.columns.lots[row];
-                let code = usize::from(lots < 0);
-                let weight = if is_quantity { lots.unsigned_abs() } else { 1 };
-                let bin = bins[place] as usize;
-                if let Some(fixed) = brackets.fixed(code, bin) {
-                    sides[code].weigh(bin, weight);
-                    *light = fixed;
-                } else if let Some(key) = scorer.key(&lane, place, row) {
-                    let bin = brackets.bin(code, key);
-                    let candidate = Candidate::new(key, row, lots);
-                    *light = sides[code].admit(brackets, code, bin, weight, candidate);
+                if *code == UNKNOWN {
+                    *code = judge(scorer, bins, lane, place, row);
                 }
+                short[usize::from(*code)][place % 2] += self.weigh(lots);
+            }
+            if turn % 16 == 15 {
+                flush(&mut short, &mut sums);
             }
         }
-        Ok(sides)
+        flush(&mut short, &mut sums);
+        Ok(sums)
+    }
+
+    /// Lights of the bins between boundaries, and the bins that hold some.
+    fn settle(
+        &self,
+        bins: &Bins,
+        side: usize,
+        sums: &[i128; CODES],
+        table: &mut [u8; CODES],
+        open: &mut Vec<Held>,
+    ) {
+        let first = side * usize::from(SHORT);
+        let whole: i128 = sums[first..first + bins.len()].iter().sum();
+        let n = i128::from(self.bands);
+        let mut before = 0i128;
+        let mut light = self.bands;
+        for bin in 0..bins.len() {
+            let code = first + bin;
+            table[code] = light;
+            let mut needs = Vec::new();
+            // The entry behind boundary j is the first whose cumulative weight passes j/n.
+            while light > 1 {
+                let need = i128::from(self.bands + 1 - light) * whole / n + 1;
+                if before + sums[code] < need {
+                    break;
+                }
+                needs.push(need - before);
+                light -= 1;
+            }
+            if !needs.is_empty() {
+                let top = table[code];
+                open.push(Held { side, bin, code: code as u8, top, needs, ..Held::default() });
+            }
+            before += sums[code];
+        }
+    }
+
+    fn rows_of(&self, segment: &Segment, codes: &[u8], code: u8) -> Vec<(u32, u32)> {
+        let start = segment.places.start;
+        let chunks = codes.par_chunks(CHUNK).enumerate();
+        let parts: Vec<Vec<(u32, u32)>> = chunks
+            .map(|(i, part)| {
+                let at = i * CHUNK;
+                let found = part.iter().enumerate().filter(|(_, c)| **c == code);
+                found
+                    .map(|(place, _)| {
+                        let row = self.groups.row(start + at + place);
+                        ((at + place) as u32, row as u32)
+                    })
+                    .collect()
+            })
+            .collect();
+        parts.concat()
+    }
+}
+
+/// A bin that holds boundaries.
+#[derive(Debug, Default)]
+struct Held {
+    side: usize,
+    bin: usize,
+    code: u8,
+    /// Light of the bin's first entries.
+    top: u8,
+    /// Weights within the bin at which the next light begins, rising.
+    needs: Vec<i128>,
+    /// Places in the segment's part and rows.
+    rows: Vec<(u32, u32)>,
+    /// Candidates in the order of `rows`, and the first entry of each following light.
+    candidates: Vec<Candidate>,
+    cuts: Vec<Candidate>,
+}
+
+impl Held {
+    fn find_cuts(&mut self, scorer: &Scorer<'_>, bins: &Bins, weight: Weight) -> Result<bool> {
+        self.candidates = with_lane(|lane| collect(scorer, &self.rows, lane))?;
+        let mut rest = self.candidates.clone();
+        let weigh = |c: &Candidate| if weight == Weight::Quantity { scorer.size(c) } else { 1 };
+        let (mut start, mut passed) = (0, 0i128);
+        for need in &self.needs {
+            let (cut, before) = scorer.find_cut(&mut rest[start..], need - passed, weigh);
+            passed += before;
+            start += cut;
+            let cut = rest[start];
+            if bins.is_near_edge(self.side, self.bin, cut.key) {
+                return Ok(false);
+            }
+            self.cuts.push(cut);
+        }
+        Ok(true)
+    }
+
+    fn write(&self, scorer: &Scorer<'_>, out: &mut [u8]) {
+        for ((place, _), candidate) in self.rows.iter().zip(&self.candidates) {
+            let is_behind = |cut: &&Candidate| scorer.compare(candidate, cut) != Ordering::Less;
+            let behind = self.cuts.iter().take_while(is_behind).count();
+            out[*place as usize] = self.top - behind as u8;
+        }
+    }
+}
+
+fn collect(scorer: &Scorer<'_>, rows: &[(u32, u32)], lane: &mut Lane) -> Result<Vec<Candidate>> {
+    let mut candidates = Vec::with_capacity(rows.len());
+    for part in rows.chunks(LANE) {
+        let picked: Vec<u32> = part.iter().map(|(_, row)| *row).collect();
+        scorer.evaluate(Span::Rows(&picked), lane);
+        for (place, &row) in picked.iter().enumerate() {
+            let lots = scorer.columns.lots[row as usize];
+            if let Some(key) = scorer.key(lane, place, row as usize) {
+                candidates.push(Candidate::new(key, row as usize, lots));
+            }
+        }
+    }
+    let all = rows.len() as i64;
+    let (name, expected) = ("rows", "rows that have a place in the queue");
+    if candidates.len() == rows.len() {
+        Ok(candidates)
+    } else {
+        Err(Error::Argument { name, expected, got: all - candidates.len() as i64 })
+    }
+}
+
+/// The code of a row whose float is not to be trusted.
+fn judge(scorer: &Scorer<'_>, bins: &Bins, lane: &Lane, place: usize, row: usize) -> u8 {
+    let side = usize::from(scorer.columns.lots[row] < 0);
+    let bin = scorer.key(lane, place, row).map_or(LEFT_OUT, |key| bins.bin(side, key));
+    bin + SHORT * side as u8
+}
+
+fn flush(short: &mut [[u64; 2]; 256], sums: &mut [i128; CODES]) {
+    for (sum, part) in sums.iter_mut().zip(short.iter_mut()) {
+        *sum += i128::from(part[0]) + i128::from(part[1]);
+        *part = [0, 0];
     }
 }
 

@@ -1,7 +1,7 @@
 //! Queue order of rows that are already chosen.
 
 use crate::error::{Error, Result};
-use crate::lane::{LANE, Lane, Span};
+use crate::lane::{LANE, Lane, Span, with_lane};
 use crate::queue::Candidate;
 use crate::score::Scorer;
 
@@ -12,23 +12,7 @@ use crate::score::Scorer;
 pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
     scorer.columns.check(&scorer.accounts, scorer.rule)?;
     scorer.rate.check()?;
-    let mut candidates = Vec::with_capacity(rows.len());
-    let mut lane = Lane::new();
-    for chunk in rows.chunks(LANE) {
-        let chunk = chunk.iter().map(|&row| check(scorer, row)).collect::<Result<Vec<u32>>>()?;
-        scorer.evaluate(Span::Rows(&chunk), &mut lane);
-        if !lane.is_valid {
-            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
-        }
-        for (place, &row) in chunk.iter().enumerate() {
-            let Some(key) = scorer.key(&lane, place, row as usize) else {
-                let expected = "rows that have a place in the queue";
-                return Err(Error::Argument { name: "rows", expected, got: row.into() });
-            };
-            let lots = scorer.columns.lots[row as usize];
-            candidates.push(Candidate::new(key, row as usize, lots));
-        }
-    }
+    let mut candidates = with_lane(|lane| candidates(scorer, rows, lane))?;
     if let Some(tier) = scorer.columns.tier {
         let of = |c: &Candidate| tier[c.row as usize];
         candidates.sort_by_key(of);
@@ -39,6 +23,26 @@ pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
         scorer.sort(&mut candidates);
     }
     Ok(candidates.into_iter().map(|c| i64::from(c.row)).collect())
+}
+
+fn candidates(scorer: &Scorer<'_>, rows: &[i64], lane: &mut Lane) -> Result<Vec<Candidate>> {
+    let mut candidates = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(LANE) {
+        let chunk = chunk.iter().map(|&row| check(scorer, row)).collect::<Result<Vec<u32>>>()?;
+        scorer.evaluate(Span::Rows(&chunk), lane);
+        if !lane.is_valid {
+            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+        }
+        for (place, &row) in chunk.iter().enumerate() {
+            let Some(key) = scorer.key(lane, place, row as usize) else {
+                let expected = "rows that have a place in the queue";
+                return Err(Error::Argument { name: "rows", expected, got: row.into() });
+            };
+            let lots = scorer.columns.lots[row as usize];
+            candidates.push(Candidate::new(key, row as usize, lots));
+        }
+    }
+    Ok(candidates)
 }
 
 fn check(scorer: &Scorer<'_>, row: i64) -> Result<u32> {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::columns::{Accounts, Columns, Rate};
 use crate::error::Result;
 use crate::groups::{Groups, Segment};
-use crate::lane::Lane;
+use crate::lane::{Lane, with_lane};
 use crate::queue::{Candidate, by_key};
 use crate::rule::{Reason, Rule};
 use crate::score::Scorer;
@@ -59,8 +59,10 @@ impl<'a> Venue<'a> {
 pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     let groups = venue.groups()?;
     let pieces = groups.pieces(CHUNK);
-    let parts: Vec<Result<Vec<(f64, Reason)>>> =
-        pieces.par_iter().map(|piece| score_piece(venue, &groups, piece)).collect();
+    let parts: Vec<Result<Vec<(f64, Reason)>>> = pieces
+        .par_iter()
+        .map(|piece| with_lane(|lane| score_piece(venue, &groups, piece, lane)))
+        .collect();
     let mut scores = vec![f64::NAN; venue.columns.len()];
     let mut reasons = vec![0u8; venue.columns.len()];
     for (piece, part) in pieces.iter().zip(parts) {
@@ -73,18 +75,22 @@ pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     Ok((scores, reasons))
 }
 
-fn score_piece(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Vec<(f64, Reason)>> {
+fn score_piece(
+    venue: &Venue<'_>,
+    groups: &Groups,
+    piece: &Segment,
+    lane: &mut Lane,
+) -> Result<Vec<(f64, Reason)>> {
     let scorer = venue.scorer(piece.market);
-    let mut lane = Lane::new();
     let mut found = Vec::with_capacity(piece.places.len());
     for span in groups.spans(piece.places.clone()) {
-        scorer.evaluate(span, &mut lane);
+        scorer.evaluate(span, lane);
         if !lane.is_valid {
             return Err(venue.columns.first_out_of_range(&venue.accounts));
         }
         for place in 0..span.len() {
             let row = span.row(place);
-            found.push(match scorer.key(&lane, place, row) {
+            found.push(match scorer.key(lane, place, row) {
                 Some(key) => (key, Reason::Scored),
                 None => (f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored)),
             });
@@ -125,7 +131,10 @@ pub fn queues(
     let starts: Vec<usize> = segment.places.clone().step_by(CHUNK).collect();
     let parts: Vec<Result<[Vec<Candidate>; 2]>> = starts
         .par_iter()
-        .map(|&start| candidates(&scorer, groups, start..segment.places.end.min(start + CHUNK)))
+        .map(|&start| {
+            let places = start..segment.places.end.min(start + CHUNK);
+            with_lane(|lane| candidates(&scorer, groups, places, lane))
+        })
         .collect();
     let mut sides = [Vec::new(), Vec::new()];
     for part in parts {
@@ -146,18 +155,18 @@ fn candidates(
     scorer: &Scorer<'_>,
     groups: &Groups,
     places: std::ops::Range<usize>,
+    lane: &mut Lane,
 ) -> Result<[Vec<Candidate>; 2]> {
-    let mut lane = Lane::new();
     let mut sides = [Vec::new(), Vec::new()];
     for span in groups.spans(places) {
-        scorer.evaluate(span, &mut lane);
+        scorer.evaluate(span, lane);
         if !lane.is_valid {
             return Err(scorer.columns.first_out_of_range(&scorer.accounts));
         }
         for place in 0..span.len() {
             let row = span.row(place);
             let lots = scorer.columns.lots[row];
-            if let Some(key) = scorer.key(&lane, place, row)
+            if let Some(key) = scorer.key(lane, place, row)
                 && lots != 0
             {
                 sides[usize::from(lots < 0)].push(Candidate::new(key, row, lots));

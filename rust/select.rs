@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::lane::{LANE, Lane, Span, nice_error};
+use crate::lane::{LANE, Lane, Span, nice_error, with_lane};
 use crate::queue::Candidate;
 use crate::score::Scorer;
 use crate::screen::{Screen, is_screened};
@@ -114,11 +114,11 @@ impl Scan<'_, '_> {
         // An odd stride that is no divisor of a period of 2^k rows.
         let stride = stride | 1;
         let picked: Vec<u32> = (0..rows).step_by(stride).map(|row| row as u32).collect();
-        let mut lane = Lane::new();
         let mut found = Vec::with_capacity(picked.len());
-        for rows in picked.chunks(LANE) {
-            self.keep(Span::Rows(rows), None, &mut lane, &mut found)?;
-        }
+        with_lane(|lane| {
+            let mut lanes = picked.chunks(LANE);
+            lanes.try_for_each(|rows| self.keep(Span::Rows(rows), None, lane, &mut found))
+        })?;
         let total = self.weight(&found);
         let share = need as f64 / stride as f64 * margin;
         let mean = total as f64 / found.len().max(1) as f64;
@@ -145,8 +145,10 @@ impl Scan<'_, '_> {
         let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
         let mut kept: Vec<Candidate> = Vec::new();
         for wave in starts.chunks(WAVE) {
-            let parts: Vec<Result<Vec<Candidate>>> =
-                wave.par_iter().map(|&start| self.chunk(start, cut)).collect();
+            let parts: Vec<Result<Vec<Candidate>>> = wave
+                .par_iter()
+                .map(|&start| with_lane(|lane| self.chunk(start, cut, lane)))
+                .collect();
             for part in parts {
                 kept.append(&mut part?);
             }
@@ -160,9 +162,14 @@ impl Scan<'_, '_> {
         Ok(kept)
     }
 
-    fn chunk(&self, start: usize, cut: Option<Candidate>) -> Result<Vec<Candidate>> {
+    fn chunk(
+        &self,
+        start: usize,
+        cut: Option<Candidate>,
+        lane: &mut Lane,
+    ) -> Result<Vec<Candidate>> {
         let end = self.scorer.columns.len().min(start + CHUNK);
-        let (mut lane, mut kept) = (Lane::new(), Vec::new());
+        let mut kept = Vec::new();
         let floor = cut.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
         if floor > 0.0 && is_screened(self.scorer) {
             let (scorer, side, mut rows) = (self.scorer, self.request.side, Vec::new());
@@ -171,13 +178,13 @@ impl Scan<'_, '_> {
                 return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
             for rows in rows.chunks(LANE) {
-                self.keep(Span::Rows(rows), cut, &mut lane, &mut kept)?;
+                self.keep(Span::Rows(rows), cut, lane, &mut kept)?;
             }
             return Ok(kept);
         }
         for at in (start..end).step_by(LANE) {
             let span = Span::Run(at, LANE.min(end - at));
-            self.keep(span, cut, &mut lane, &mut kept)?;
+            self.keep(span, cut, lane, &mut kept)?;
         }
         Ok(kept)
     }

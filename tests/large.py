@@ -5,7 +5,7 @@ shape to the oracle at a small size.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from deleverage import ranking
 from deleverage.model.rules import Basis, Factor, Loss, Scope, ScoreRule
 from oracle import Account, Book, Position, Rate
-from strategies import OWN_MARGIN
+from strategies import LIMIT, OWN_MARGIN
+
+NAMES = tuple(field.name for field in fields(Position) if field.name not in {"market", "owner"})
+ACCOUNT_NAMES = tuple(field.name for field in fields(Account))
+
+OWN_FACTORS = (Factor.BANKRUPTCY_DISTANCE, Factor.OPEN_VALUE_OVER_MARGIN)
+"""Factors that read the position's own margin, whoever judges it."""
+
+MODES = ("own", "account", "mixed")
+"""Whose equity judges the rows of a book: their own, their account's, or now this, now that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +42,35 @@ class LargeBook:
 
     def as_book(self) -> Book:
         """The same book for the oracle; only for a small one."""
-        names = ("lots", "entry_value", "position_id", "margin", "leverage", "tier", "account")
-        given = {name: getattr(self.columns, name) for name in names}
-        columns = {name: values.tolist() for name, values in given.items() if values is not None}
-        records = [
-            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
-        rate = self.rate
-        table = [] if self.equity is None else self.equity.tolist()
-        for record in records:
-            if record.get("account") == OWN_MARGIN:
-                record["account"] = None
-        return Book(
-            positions=tuple(Position(**record) for record in records),
-            rates=(
-                Rate(mark_num=rate.mark_num, mark_den=rate.mark_den, is_inverse=rate.is_inverse),
-            ),
-            rule=self.rule,
-            accounts=tuple(Account(equity=value) for value in table),
-        )
+        rows = np.arange(len(self.columns.lots))
+        return book_of(self.columns, self.accounts, self.rate, self.rule, rows)
+
+
+def book_of(
+    columns: ranking.Columns,
+    accounts: ranking.Accounts | None,
+    rate: ranking.Rate,
+    rule: ScoreRule,
+    rows: NDArray[np.int64],
+) -> Book:
+    """Some rows of one market for the oracle."""
+    given = {name: getattr(columns, name) for name in NAMES}
+    chosen = {name: values[rows].tolist() for name, values in given.items() if values is not None}
+    records = [dict(zip(chosen, row, strict=True)) for row in zip(*chosen.values(), strict=True)]
+    for record in records:
+        if record.get("account") == OWN_MARGIN:
+            record["account"] = None
+    table = ranking.Accounts() if accounts is None else accounts
+    worths = {name: getattr(table, name) for name in ACCOUNT_NAMES}
+    held = {name: values.tolist() for name, values in worths.items() if values is not None}
+    return Book(
+        positions=tuple(Position(**record) for record in records),
+        rates=(Rate(mark_num=rate.mark_num, mark_den=rate.mark_den, is_inverse=rate.is_inverse),),
+        rule=rule,
+        accounts=tuple(
+            Account(**dict(zip(held, row, strict=True))) for row in zip(*held.values(), strict=True)
+        ),
+    )
 
 
 def exact_keys(scores: Sequence[tuple[int, int] | None]) -> list[int | None]:
@@ -319,3 +338,87 @@ SHAPES: tuple[Shape, ...] = (
     stride_meets_the_best,
     stride_meets_the_worst,
 )
+
+
+def many_markets(rng: np.random.Generator, count: int, *, is_grouped: bool) -> LargeBook:
+    """Two hundred markets, the largest a fifth of the rows; `queue` is of all of them together."""
+    market = np.minimum(rng.geometric(0.2, count) - 1, 30) * 6 + rng.integers(0, 2, count)
+    market = np.sort(market) if is_grouped else market
+    lots = rng.integers(1, 50, count) * rng.choice([1, -1], count)
+    profits = rng.integers(-20, 20, count)
+    ids = rng.permutation(count) + 1
+    return LargeBook(
+        columns=ranking.Columns(
+            lots=lots,
+            entry_value=60 * np.abs(lots) - profits * np.sign(lots),
+            position_id=ids.astype(np.uint64),
+            market=market.astype(np.uint32),
+            owner=rng.integers(0, 500, count).astype(np.uint32),
+        ),
+        rate=ranking.Rate(mark_num=60),
+        rule=ScoreRule(basis=Basis.ABSOLUTE, factor=Factor.NONE, loss=Loss.MULTIPLY),
+        queue=np.lexsort((ids, -np.abs(lots), -profits)),
+    )
+
+
+def mixture(rng: np.random.Generator, *columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each row from one of the columns, within the limit."""
+    choice = rng.integers(0, len(columns), len(columns[0]))
+    return np.clip(np.choose(choice, columns), -LIMIT, LIMIT)
+
+
+def part_of(rng: np.random.Generator, column: NDArray[np.int64], most: float) -> NDArray[np.int64]:
+    """Up to so much of each value."""
+    return (np.abs(column) * rng.uniform(0, most, len(column))).astype(np.int64)
+
+
+def anything(
+    rng: np.random.Generator, count: int, *, rule: ScoreRule, mode: str, is_wide: bool
+) -> tuple[ranking.Columns, ranking.Accounts, ranking.Rate]:
+    """A book for any rule, with entries next to the mark and equities next to nothing.
+
+    A wide one has a rate of two numbers near 2^61 whose ratio is nearly 1.
+    """
+    num, den = (2**61 - 3, 2**61 - 1) if is_wide else (61_234_567, 1000)
+    rate = ranking.Rate(mark_num=num, mark_den=den, is_inverse=bool(rng.random() < 0.4))
+    sizes = mixture(
+        rng,
+        np.exp2(rng.uniform(0, 44 if is_wide else 34, count)).astype(np.int64),
+        rng.choice([1000, 2000, 3000, 7000], count),
+    )
+    mark = sizes if is_wide else sizes * num // den
+    near, small = rng.integers(-3, 4, (2, count))
+    entry_value = np.maximum(
+        1, mixture(rng, mark + near, part_of(rng, mark, 1.5), mark + part_of(rng, mark, 1e-7))
+    )
+    lots = sizes * rng.choice([1, -1], count)
+    gain = (mark - entry_value) * np.sign(lots) * (-1 if rate.is_inverse else 1)
+    owners = max(1, count // 20)
+    own_margin = rng.random(count) < 0.3
+    account = np.where(own_margin, OWN_MARGIN, rng.integers(0, owners, count)).astype(np.uint32)
+    if mode == "account":
+        account = rng.integers(0, owners, count).astype(np.uint32)
+    is_own = mode != "account" or rule.factor in OWN_FACTORS
+    due = mixture(rng, part_of(rng, mark, 0.1), small * 0)
+    columns = ranking.Columns(
+        lots=lots,
+        entry_value=entry_value,
+        position_id=(rng.permutation(count) + 1).astype(np.uint64),
+        margin=mixture(rng, small - gain, part_of(rng, mark, 1), small) if is_own else None,
+        maintenance_margin=due if is_own else None,
+        initial_margin=mixture(rng, part_of(rng, mark, 1), np.abs(small)),
+        open_value=mixture(rng, part_of(rng, mark, 3), np.abs(small)),
+        leverage=rng.choice([0, 1_000_000, 3_000_000, 125_000_000], count),
+        account=None if mode == "own" else account,
+        profit_lots=mixture(rng, lots, small),
+        profit_value=mixture(rng, mark * np.sign(lots) + near, part_of(rng, mark, 2), small),
+        tier=(rng.random(count) < 0.2).astype(np.uint8) if rng.random() < 0.3 else None,
+    )
+    worth = np.exp2(rng.uniform(0, 50, owners)).astype(np.int64)
+    little = rng.integers(-2, 3, owners)
+    accounts = ranking.Accounts(
+        equity=mixture(rng, worth, worth, -worth, little),
+        maintenance_margin=part_of(rng, worth, 0.2),
+        wallet_balance=mixture(rng, worth, little),
+    )
+    return columns, accounts, rate

@@ -137,6 +137,17 @@ def test_an_event_becomes_the_frames_of_the_contract() -> None:
     )
 
 
+def test_units_hold_every_size_and_price() -> None:
+    """A market's lot divides the cuts as well as the positions, its price unit every price."""
+    event = event_of(made(1, size="9.5", price="40.25"), made(2, market="BTC", price="1e2"))
+
+    frames = event_frames(event)
+
+    assert [("SOL", Decimal("0.1"), Decimal("0.01")), ("BTC", Decimal(1), Decimal(1))] == (
+        frames.markets.select("market", "lot_size", "price_unit").rows()
+    )
+
+
 def test_cuts_of_one_user_in_one_event_are_one_position() -> None:
     """Several fills of one user and market are one position: largest size, cuts added."""
     event = event_of(
@@ -207,12 +218,12 @@ def test_an_asked_rounding_is_reported(rounding: MoneyRounding, equity: str, err
 
 
 def test_frames_are_written_as_they_are(tmp_path: Path) -> None:
-    """The four Parquet files hold the four frames, decimals included."""
+    """The five Parquet files hold the five frames, decimals included."""
     frames = event_frames(event_of(made()))
 
     write_frames(frames, tmp_path / "new" / "folder")
 
-    for name in ("positions", "accounts", "marks", "bankrupt"):
+    for name in ("positions", "accounts", "marks", "markets", "bankrupt"):
         stored = pl.read_parquet(tmp_path / "new" / "folder" / f"{name}.parquet")
         assert getattr(frames, name).equals(stored)
         assert getattr(frames, name).schema == stored.schema

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from deleverage import ranking
 from deleverage.model.rules import Basis, Factor, Loss, ScoreRule, Weight
-from large import SHAPES, Shape
 from oracle import Book, Position, Rate, lights, rank
 from strategies import accounts_of, books, columns_of, rates_of, rules
 
@@ -140,89 +138,6 @@ def test_threads_and_instruction_sets_change_no_light(
     for level in ranking.simd_levels():
         options = {"bands": bands, "weight": weight, "simd": level, "threads": threads}
         assert shown(book, **options) == expected, level
-
-
-def bands_of(added: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
-    """Light down a queue: bands + 1 - ceil(bands * share), in whole numbers."""
-    ends = np.cumsum(added)
-    return bands + 1 + (-bands * ends) // ends[-1]
-
-
-def first_seen(owners: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """1 where an owner stands for the first time in a queue, else 0."""
-    added = np.zeros(len(owners), dtype=np.int64)
-    added[np.unique(owners, return_index=True)[1]] = 1
-    return added
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_lights_of_large_queues(shape: Shape) -> None:
-    """A side of more than 100 000 entries shows what its exact queue says, by every weight."""
-    rng = np.random.default_rng(30)
-    large = shape(rng, 160_000)
-    longs = large.columns.lots > 0
-    owners = rng.integers(0, 40_000, len(longs)).astype(np.uint32)
-    added = {
-        Weight.QUANTITY: np.abs(large.columns.lots[large.queue]),
-        Weight.ENTRIES: np.ones(len(large.queue), dtype=np.int64),
-        Weight.ACCOUNTS: first_seen(owners[large.queue]),
-    }
-    columns = replace(large.columns, owner=owners)
-
-    for weight, column in added.items():
-        for bands, threads in ((5, 1), (5, 2), (10, 2), (1, 2)):
-            expected = np.zeros(len(longs), dtype=np.int64)
-            expected[large.queue] = bands_of(column, bands)
-            light = ranking.lights(
-                columns,
-                large.rate,
-                rule=large.rule,
-                accounts=large.accounts,
-                bands=bands,
-                weight=weight,
-                threads=threads,
-            )
-            assert np.array_equal(light[longs], expected[longs]), (weight, bands, threads)
-
-
-@pytest.mark.parametrize("is_grouped", [True, False])
-@pytest.mark.parametrize("weight", Weight)
-def test_many_markets(weight: Weight, *, is_grouped: bool) -> None:
-    """Two hundred markets of very unequal size, rows grouped or not: each queue by itself."""
-    rng = np.random.default_rng(31)
-    count = 60_000
-    market = np.minimum(rng.geometric(0.03, count) - 1, 199)
-    market = np.sort(market) if is_grouped else market
-    lots = rng.integers(1, 50, count) * rng.choice([1, -1], count)
-    profits = rng.integers(-20, 20, count)
-    owner = rng.integers(0, 500, count).astype(np.uint32)
-    ids = rng.permutation(count) + 1
-    columns = ranking.Columns(
-        lots=lots,
-        entry_value=60 * np.abs(lots) - profits * np.sign(lots),
-        position_id=ids.astype(np.uint64),
-        market=market.astype(np.uint32),
-        owner=owner,
-    )
-    rates = [ranking.Rate(mark_num=60, mark_den=1)] * 200
-    rule = ScoreRule(basis=Basis.ABSOLUTE, factor=Factor.NONE, loss=Loss.MULTIPLY)
-
-    expected = np.zeros(count, dtype=np.int64)
-    order = np.lexsort((ids, -np.abs(lots), -profits))
-    for code in range(200):
-        for side in (1, -1):
-            queue = order[(market[order] == code) & (lots[order] * side > 0)]
-            if len(queue):
-                added = {
-                    Weight.QUANTITY: np.abs(lots[queue]),
-                    Weight.ENTRIES: np.ones(len(queue), dtype=np.int64),
-                    Weight.ACCOUNTS: first_seen(owner[queue]),
-                }
-                expected[queue] = bands_of(added[weight], 5)
-
-    for threads in (1, 2):
-        light = ranking.lights(columns, rates, rule=rule, weight=weight, threads=threads)
-        assert np.array_equal(light, expected)
 
 
 def test_quantities_beyond_64_bits() -> None:

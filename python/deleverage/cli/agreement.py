@@ -13,6 +13,7 @@ import polars as pl
 
 from deleverage import planning
 from deleverage.interop.hyperliquid import Event, EventFrames
+from deleverage.model.snapshot import Snapshot
 from deleverage.venue import Venue
 
 __all__ = ["EventPlan", "plan_event_frames"]
@@ -77,8 +78,12 @@ def plan_event_frames(event: Event, frames: EventFrames, venue: Venue) -> tuple[
     Returns:
         One plan a bankrupt side.
     """
-    snapshot = planning.prepare(
-        frames.positions, marks=frames.marks, venue=venue, accounts=frames.accounts
+    snapshot = Snapshot.prepare(
+        frames.positions,
+        marks=frames.marks,
+        venue=venue,
+        accounts=frames.accounts,
+        markets=frames.markets,
     )
     plans = []
     for market, side, qty in frames.bankrupt.iter_rows():

@@ -13,6 +13,7 @@ from deleverage.cli.plan import plan_facts
 from deleverage.cli.rank import in_queue_order
 from deleverage.cli.tables import Page, bar
 from deleverage.lab.crash import Bankruptcy, synthetic_crash
+from deleverage.model.snapshot import Snapshot
 
 __all__ = ["show_demo"]
 
@@ -44,7 +45,7 @@ def show_demo(
     crash = synthetic_crash(seed, positions)
     event = crash.bankruptcy
     say(f"{positions} positions drawn from seed {seed}; {event.account} is bankrupt")
-    snapshot = planning.prepare(
+    snapshot = Snapshot.prepare(
         crash.positions, marks=crash.marks, venue=edition, accounts=crash.accounts
     )
     ranked = planning.rank(snapshot, venue=edition)

@@ -173,6 +173,7 @@ class EventFrames:
         accounts: account, asset, wallet_balance, equity.
         marks: market, mark_price, previous_mark_price: both the price of the cut, for the mark at
             which the venue ranked is not published.
+        markets: market, kind, contract_size, lot_size, price_unit, settle.
         bankrupt: market, bankrupt_side, qty.
         report: what was read and decided.
     """
@@ -180,6 +181,7 @@ class EventFrames:
     positions: pl.DataFrame
     accounts: pl.DataFrame
     marks: pl.DataFrame
+    markets: pl.DataFrame
     bankrupt: pl.DataFrame
     report: IntakeReport
 
@@ -275,13 +277,14 @@ def event_frames(event: Event, *, rounding: MoneyRounding = MoneyRounding.REFUSE
         positions=_positions_frame(kept),
         accounts=accounts,
         marks=_marks_frame([fills[0] for fills in by_market.values()]),
+        markets=_markets_frame(by_market),
         bankrupt=_bankrupt_frame(event.fills),
         report=report,
     )
 
 
 def write_frames(frames: EventFrames, directory: Path) -> None:
-    """Write `positions`, `accounts`, `marks` and `bankrupt` as Parquet files into a directory.
+    """Write the frames as Parquet files of their names into a directory.
 
     Args:
         frames: one event.
@@ -291,7 +294,7 @@ def write_frames(frames: EventFrames, directory: Path) -> None:
         OSError: the directory or a file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("positions", "accounts", "marks", "bankrupt"):
+    for name in ("positions", "accounts", "marks", "markets", "bankrupt"):
         frame: pl.DataFrame = getattr(frames, name)
         frame.write_parquet(directory / f"{name}.parquet")
 
@@ -359,7 +362,7 @@ def _words(texts: Sequence[str], column: str, file: str) -> Sequence[str]:
 
 def _money(texts: Sequence[str], column: str, file: str) -> list[Decimal]:
     """A column of money, as many digits as there are."""
-    read_numbers(_text_series(column, texts), table=file)
+    read_numbers(pl.Series(column, texts, dtype=pl.String), table=file)
     return [Decimal(text) for text in texts]
 
 
@@ -367,7 +370,7 @@ def _quantities(
     texts: Sequence[str], column: str, file: str, *, is_signed: bool = False
 ) -> list[Decimal]:
     """A column of sizes or prices: at most nine decimals, positive or, where signed, not zero."""
-    numbers = read_numbers(_text_series(column, texts), table=file)
+    numbers = read_numbers(pl.Series(column, texts, dtype=pl.String), table=file)
     numbers.fewest_digits()
     if not is_signed:
         numbers.require(positive=True)
@@ -378,7 +381,7 @@ def _quantities(
 
 def _times(texts: Sequence[str], column: str, file: str) -> list[int]:
     """A column of whole milliseconds."""
-    numbers = read_numbers(_text_series(column, texts), table=file)
+    numbers = read_numbers(pl.Series(column, texts, dtype=pl.String), table=file)
     return [int(time) for time in numbers.units(Decimal(1))]
 
 
@@ -406,30 +409,30 @@ def _decimals(value: Decimal) -> int:
     return max(0, -int(value.normalize(_EXACT).as_tuple().exponent))
 
 
-def _exact_series(name: str, values: Sequence[Decimal]) -> pl.Series:
+def _exact(values: Sequence[Decimal]) -> pl.Series:
     """A decimal column with just the decimals that its values need."""
-    scale = max((_decimals(value) for value in values), default=0)
-    return pl.Series(name, values, dtype=pl.Decimal(38, scale))
+    scale = max(_decimals(value) for value in values)
+    return pl.Series(values, dtype=pl.Decimal(38, scale))
+
+
+def _unit(*values: Decimal) -> Decimal:
+    """The coarsest power of ten, at most one, that all values are whole numbers of."""
+    return Decimal(1).scaleb(-max(_decimals(value) for value in values))
 
 
 def _positions_frame(fills: Sequence[AdlFill]) -> pl.DataFrame:
     """One position a row."""
     return pl.DataFrame(
-        [
-            _text_series("position_id", [f"{fill.market}:{fill.account}" for fill in fills]),
-            _text_series("account", [fill.account for fill in fills]),
-            _text_series("market", [fill.market for fill in fills]),
-            _text_series("side", [fill.side for fill in fills]),
-            _exact_series("qty", [abs(fill.position) for fill in fills]),
-            _exact_series("entry_price", [fill.entry_price for fill in fills]),
-            _text_series("margin_mode", ["cross"] * len(fills)),
-        ]
+        {
+            "position_id": [f"{fill.market}:{fill.account}" for fill in fills],
+            "account": [fill.account for fill in fills],
+            "market": [fill.market for fill in fills],
+            "side": [fill.side for fill in fills],
+            "qty": _exact([abs(fill.position) for fill in fills]),
+            "entry_price": _exact([fill.entry_price for fill in fills]),
+            "margin_mode": ["cross"] * len(fills),
+        }
     )
-
-
-def _text_series(name: str, values: Sequence[str]) -> pl.Series:
-    """A text column, typed even when empty."""
-    return pl.Series(name, values, dtype=pl.String)
 
 
 def _accounts_frame(fills: Sequence[AdlFill], purse: _Purse) -> pl.DataFrame:
@@ -439,26 +442,35 @@ def _accounts_frame(fills: Sequence[AdlFill], purse: _Purse) -> pl.DataFrame:
         for fill in fills
     ]
     equities = [purse.bring(fill.equity, column="total_equity", row=fill.row) for fill in fills]
-    money = pl.Decimal(38, 6)
     return pl.DataFrame(
-        [
-            _text_series("account", [fill.account for fill in fills]),
-            _text_series("asset", [SETTLEMENT_ASSET] * len(fills)),
-            pl.Series("wallet_balance", wallets, dtype=money),
-            pl.Series("equity", equities, dtype=money),
-        ]
+        {
+            "account": [fill.account for fill in fills],
+            "asset": [SETTLEMENT_ASSET] * len(fills),
+            "wallet_balance": pl.Series(wallets, dtype=pl.Decimal(38, 6)),
+            "equity": pl.Series(equities, dtype=pl.Decimal(38, 6)),
+        }
     )
 
 
 def _marks_frame(fills: Sequence[AdlFill]) -> pl.DataFrame:
     """One market a row: the price its ADL was settled at, which is the previous mark."""
-    prices = [fill.price for fill in fills]
+    markets, prices = [fill.market for fill in fills], _exact([fill.price for fill in fills])
+    return pl.DataFrame({"market": markets, "mark_price": prices, "previous_mark_price": prices})
+
+
+def _markets_frame(markets: Mapping[tuple[str, ...], Sequence[AdlFill]]) -> pl.DataFrame:
+    """One market a row: the coarsest units that hold every size and price of the event."""
+    lots = [min(_unit(f.size, f.position) for f in fills) for fills in markets.values()]
+    prices = [min(_unit(f.price, f.entry_price) for f in fills) for fills in markets.values()]
     return pl.DataFrame(
-        [
-            _text_series("market", [fill.market for fill in fills]),
-            _exact_series("mark_price", prices),
-            _exact_series("previous_mark_price", prices),
-        ]
+        {
+            "market": [market for (market,) in markets],
+            "kind": ["linear"] * len(lots),
+            "contract_size": ["1"] * len(lots),
+            "lot_size": _exact(lots),
+            "price_unit": _exact(prices),
+            "settle": [SETTLEMENT_ASSET] * len(lots),
+        }
     )
 
 
@@ -466,11 +478,11 @@ def _bankrupt_frame(fills: Iterable[AdlFill]) -> pl.DataFrame:
     """One bankrupt side a row: what the fills add up to was bankrupt on the other side."""
     sums = {key: total_size(cut) for key, cut in _group(fills, "market", "side").items()}
     return pl.DataFrame(
-        [
-            _text_series("market", [market for market, _ in sums]),
-            _text_series("bankrupt_side", [_OPPOSITE[side] for _, side in sums]),
-            _exact_series("qty", list(sums.values())),
-        ]
+        {
+            "market": [market for market, _ in sums],
+            "bankrupt_side": [_OPPOSITE[side] for _, side in sums],
+            "qty": _exact(list(sums.values())),
+        }
     )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import polars as pl
 
 from deleverage import planning, ranking
-from deleverage.lab.bench_cases import CASES, Subject, subject_of
+from deleverage.lab.bench_cases import CASES, subject_of
 from deleverage.lab.bench_report import Goal, Measurement, measured
-from deleverage.lab.bench_select import SIDE, question
+from deleverage.lab.bench_select import SIDE
 from deleverage.lab.bench_timing import alternate, cores, repeat
 from deleverage.lab.book_frames import Numbers, markets_frame, marks_frame, positions_frame
 from deleverage.lab.books import Book
-from deleverage.ranking import Selection
+from deleverage.model.snapshot import Snapshot
+from deleverage.ranking import Columns, Rate
 from deleverage.venue import Venue
 
 __all__ = ["measure_frames"]
@@ -53,7 +54,7 @@ def measure_frames(
 
 def _plan(book: Book, positions: object, **tables: object) -> planning.Plan:
     """Offset a share of the shorts by a bankrupt long."""
-    lots = max(int(book.open_interest(SIDE) * _SHARE), 1)
+    lots = _lots(book)
     return planning.plan(
         positions,
         venue=Venue.load("bitmex"),
@@ -65,8 +66,12 @@ def _plan(book: Book, positions: object, **tables: object) -> planning.Plan:
     )
 
 
-def _prepare(book: Book, frame: pl.DataFrame, numbers: Numbers) -> planning.Snapshot:
-    return planning.prepare(
+def _lots(book: Book) -> int:
+    return max(int(book.open_interest(SIDE) * _SHARE), 1)
+
+
+def _prepare(book: Book, frame: pl.DataFrame, numbers: Numbers) -> Snapshot:
+    return Snapshot.prepare(
         frame,
         marks=marks_frame(book),
         venue=Venue.load("bitmex"),
@@ -76,10 +81,7 @@ def _prepare(book: Book, frame: pl.DataFrame, numbers: Numbers) -> planning.Snap
 
 def _plan_line(book: Book, rounds: int) -> Measurement:
     snapshot = _prepare(book, positions_frame(book, numbers=Numbers.FLOAT64), Numbers.FLOAT64)
-    rows = book.by_account()
-    shorts = rows.take((rows.lots < 0).nonzero()[0])
-    subject = subject_of(shorts, CASES["bitmex"])
-    kernel = partial(_kernel, subject, question(subject, _SHARE, threads=cores()))
+    kernel = _kernel(snapshot, _lots(book))
     theirs, ours = alternate(kernel, partial(_plan, book, snapshot), rounds)
     return measured(
         section="frames",
@@ -89,16 +91,25 @@ def _plan_line(book: Book, rounds: int) -> Measurement:
         selected=len(kernel()),
         threads=cores(),
         ours=ours,
-        reference="select + order on the side's rows",
+        reference="select and order on the side's rows",
         theirs=theirs,
         goal=_PLAN_OVER_KERNEL,
     )
 
 
-def _kernel(subject: Subject, head: Callable[[], Selection]) -> ranking.Int64s:
-    return ranking.order(
-        subject.columns, subject.rates[0], head().rows, rule=subject.case.rule, threads=cores()
-    )
+def _kernel(snapshot: Snapshot, lots: int) -> Callable[[], ranking.Int64s]:
+    """Return what a plan cannot do without: the side's rows selected and ordered."""
+    given = snapshot.kernel(_MARKET)
+    columns = Columns(**{name: values[given.split :] for name, values in given.columns.items()})
+    mark_num, mark_den, is_inverse = given.rate
+    rate = Rate(mark_num=mark_num, mark_den=mark_den, is_inverse=is_inverse)
+    rule = snapshot.rule(_MARKET)
+
+    def run() -> ranking.Int64s:
+        head = ranking.select(columns, rate, rule=rule, side=SIDE, lots=lots)
+        return ranking.order(columns, rate, head.rows, rule=rule)
+
+    return run
 
 
 def _file_line(book: Book, rounds: int, *, text: bool) -> Measurement:

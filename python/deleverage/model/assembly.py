@@ -13,14 +13,13 @@ from deleverage.model.frames import Table, encode
 from deleverage.model.intake import Identity, bounds, identify, order_keys, sort_rows
 from deleverage.model.money import Amounts, join, read_amounts
 from deleverage.model.pools import (
-    OWN_MARGIN,
     Pools,
     Profits,
     equity_of,
     open_pools,
     settle_of,
 )
-from deleverage.model.quantise import Int64, Numbers
+from deleverage.model.quantise import Int64
 from deleverage.model.records import Venue
 from deleverage.model.refusals import bad_value
 from deleverage.model.rules import Factor, Reason, Scope
@@ -87,7 +86,8 @@ def assemble(tables: Tables, venue: Venue, *, derive_equity: bool) -> Assembly:
     amounts_of = _needs_by_row(venue, given)
     identity = sort_rows(given, by_account=_orders_accounts(tables.positions, venue))
     amounts = read_amounts(tables.positions, rows=identity.rows, **amounts_of)
-    pools = _pools(tables, venue, codes, [draft.settle for draft in drafts], given, derive_equity)
+    settles = [draft.settle for draft in drafts]
+    pools = _pools(tables, venue, codes, settles, given, derive_equity=derive_equity)
     work = _Work(
         tables=tables,
         venue=venue,
@@ -150,13 +150,13 @@ def _pools(
     codes: _Codes,
     settles: Sequence[str],
     given: Identity,
-    derive_equity: bool,  # noqa: FBT001
+    *,
+    derive_equity: bool,
 ) -> Pools | None:
     """Read the account table, if any row is judged by it."""
-    needs = list(venue.needs.accounts)
-    if venue.score.scope is Scope.POSITION or bool(given.is_isolated.all()):
-        if venue.score.scope is not Scope.ACCOUNT:
-            needs = [name for name in needs if name == "created_at"]
+    needs, scope = list(venue.needs.accounts), venue.score.scope
+    if scope is Scope.MARGIN_MODE and bool(given.is_isolated.all()):
+        needs = [name for name in needs if name == "created_at"]
     if not needs or not len(given):
         return None
     if tables.accounts is None or codes.accounts is None:
@@ -187,7 +187,7 @@ class _Work:
 
     def spans(self, markets: int) -> list[tuple[int, int]]:
         """Give the first row of each market and the row after its last."""
-        starts, _ = bounds(self.identity, markets)
+        starts, _ = bounds(self.identity.section, markets)
         return list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
 
     def fit(
@@ -208,9 +208,7 @@ class _Work:
             prices.append(self.amounts.entry_prices(start, stop, unit))
             lots.append(market_lots)
             money = self.amounts.money(start, stop)
-            stakes.append(
-                Stake(draft=fitted, lots=market_lots, prices=prices[-1], money=money)
-            )
+            stakes.append(Stake(draft=fitted, lots=market_lots, prices=prices[-1], money=money))
         units = {}
         for settle in {draft.settle for draft in drafts}:
             members = [stake for stake in stakes if stake.draft.settle == settle]
@@ -380,20 +378,48 @@ def _finish(
     hedged: Int64 | None,
 ) -> Assembly:
     """Split hedged parts, set aside what is no candidate, and say where markets start."""
-    section, rows = work.identity.section, work.identity.rows
-    columns = {name: np.ascontiguousarray(column) for name, column in columns.items()}
-    kept: list[Int64] = []
-    left_rows, left_reasons = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
-    is_out = work.identity.is_liquidating
+    identity, origin = work.identity, None
     if hedged is not None and bool(hedged.any()):
         columns, origin = split_hedged(columns, hedged)
-        kept.append(origin)
-        if is_out is not None:
-            is_out = is_out.take(origin)
-        if work.venue.eligibility.hedged is Hedged.EXEMPT:
-            exempt = columns["tier"] == HEDGED
-            whole = exempt & (hedged == np.abs(work_lots(hedged, origin, columns)))[origin]
-            left_rows.append(origin[whole])
-            left_reasons.append(np.full(int(whole.sum()), _code(Reason.EXCLUDED)))
-            is_out = exempt if is_out is None else is_out | exempt
-    return _set_aside(work, scales, columns, accounts, is_out, kept, section, rows)
+    reasons = np.zeros(len(columns["lots"]), np.uint8)
+    if origin is not None and work.venue.eligibility.hedged is Hedged.EXEMPT:
+        reasons[columns["tier"] == HEDGED] = _code(Reason.EXCLUDED)
+    if identity.is_liquidating is not None:
+        is_out = identity.is_liquidating
+        reasons[is_out if origin is None else is_out.take(origin)] = _code(Reason.LIQUIDATING)
+    kept = None if not reasons.any() else np.flatnonzero(reasons == 0)
+    rows, section = identity.rows, identity.section
+    left_rows, left_reasons = np.empty(0, np.int64), np.empty(0, np.uint8)
+    if origin is not None:
+        rows = origin if rows is None else rows.take(origin)
+        section = section.take(origin)
+    if kept is not None:
+        everyone = np.arange(len(reasons)) if rows is None else rows
+        left_rows, left_reasons = _left_out(everyone, reasons)
+        columns = {name: column.take(kept) for name, column in columns.items()}
+        rows, section = everyone.take(kept), section.take(kept)
+    starts, splits = bounds(section, len(scales))
+    return Assembly(
+        markets=scales,
+        columns={name: np.ascontiguousarray(column) for name, column in columns.items()},
+        accounts=accounts,
+        starts=starts,
+        splits=splits,
+        rows=rows,
+        left_out_rows=left_rows,
+        left_out_reasons=left_reasons,
+    )
+
+
+def _code(reason: Reason) -> int:
+    """Give the kernel's code of a reason."""
+    return list(Reason).index(reason)
+
+
+def _left_out(rows: Int64, reasons: NDArray[np.uint8]) -> tuple[Int64, NDArray[np.uint8]]:
+    """Give the frame's rows that have no entry left, sorted, and why."""
+    is_out = reasons != 0
+    left, first = np.unique(rows[is_out], return_index=True)
+    why = reasons[is_out][first]
+    is_gone = ~np.isin(left, rows[~is_out])
+    return left[is_gone], why[is_gone]

@@ -14,7 +14,7 @@ from deleverage.model.quantise import Int64, Numbers, decimal_of, read_numbers
 from deleverage.model.refusals import bad_value, nearest_name, plain
 from deleverage.model.sources import FrameLike, load
 
-__all__ = ["Keys", "Table", "encode", "read_marks", "read_table", "refuse_repeats"]
+__all__ = ["Keys", "Table", "encode", "rank", "read_marks", "read_table", "refuse_repeats"]
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "positions": (
@@ -106,13 +106,10 @@ class Table:
             wanted = " or ".join(names)
             reason = f" ({why})" if why else ""
             raise InputError(
-                f"{self.name}: expected a column {wanted}{reason}, "
-                f"got {self.frame.columns}{hint}"
+                f"{self.name}: expected a column {wanted}{reason}, got {self.frame.columns}{hint}"
             )
 
-    def numbers(
-        self, column: str, *, optional: NDArray[np.bool_] | None = None
-    ) -> Numbers:
+    def numbers(self, column: str, *, optional: NDArray[np.bool_] | None = None) -> Numbers:
         """Read a column of numbers; see `read_numbers`.
 
         Raises:
@@ -270,7 +267,7 @@ class Keys:
     texts: pl.Series | None = None
 
     def __len__(self) -> int:
-        return len(self.texts) if self.numbers is None else len(self.numbers)
+        return len(self.as_text()) if self.numbers is None else len(self.numbers)
 
     def as_text(self) -> pl.Series:
         """Give the ids as text."""
@@ -365,6 +362,25 @@ def encode(*columns: Keys) -> tuple[list[NDArray[Any]], pl.Series | None]:
     return list(codes), names
 
 
+def rank(keys: Keys) -> NDArray[np.uint64]:
+    """Give numbers that compare as the ids do: numbers themselves, places of text when sorted.
+
+    Equal ids have equal numbers.
+    """
+    if keys.numbers is not None:
+        return keys.numbers
+    texts = keys.as_text().rechunk()
+    places = np.arange(len(texts), dtype=np.uint64)
+    if len(texts) < 2 or bool((texts.slice(1) > texts.slice(0, len(texts) - 1)).all()):  # noqa: PLR2004
+        return places
+    order = texts.arg_sort().to_numpy()
+    ordered = texts.gather(order)
+    is_same = (ordered.slice(1) == ordered.slice(0, len(texts) - 1)).to_numpy()
+    ranks = np.empty(len(texts), np.uint64)
+    ranks[order] = places - np.append(0, np.cumsum(is_same)).astype(np.uint64)
+    return ranks
+
+
 def _places(series: pl.Series, names: Sequence[str]) -> pl.Series:
     """Give each row's place among names as UInt32, null where it has none."""
     if series.dtype.is_integer():
@@ -376,8 +392,6 @@ def _places(series: pl.Series, names: Sequence[str]) -> pl.Series:
     if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(series))
     texts = series if series.dtype == pl.String else series.cast(pl.String)
-    if series.dtype == pl.Enum and list(series.cat.get_categories()) == list(names):
-        return series.to_physical().cast(pl.UInt32)
     return texts.cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
 
 

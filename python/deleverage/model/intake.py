@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deleverage.model.frames import Table, encode
+from deleverage.model.frames import Table, rank
 from deleverage.model.quantise import Int64, Numbers, first_duplicate
 from deleverage.model.refusals import bad_value
 
@@ -62,7 +62,8 @@ class Identity:
         """Tell for each row whether its margin is its own."""
         if self.mode is None:
             return np.full(len(self), self.only_mode == ISOLATED)
-        return self.mode == ISOLATED
+        isolated: NDArray[np.bool_] = self.mode == ISOLATED
+        return isolated
 
     def keys(self) -> list[NDArray[Any]]:
         """Give the columns by which rows are ordered, the first decides first."""
@@ -85,9 +86,7 @@ class Identity:
         )
 
 
-def identify(
-    table: Table, markets: Sequence[str], accounts: NDArray[Any] | None
-) -> Identity:
+def identify(table: Table, markets: Sequence[str], accounts: NDArray[Any] | None) -> Identity:
     """Read who holds what.
 
     Args:
@@ -116,9 +115,7 @@ def identify(
         if zero.any():
             raise qty.refuse(int(np.argmax(zero)), "a quantity other than zero")
     narrow = np.uint16 if 2 * len(markets) < _RADIX_MOST else np.uint32
-    section = market.astype(narrow)
-    section *= 2
-    section += is_short
+    section = (2 * market + is_short).astype(narrow)
     mode, only_mode = _modes(table)
     is_liquidating = None
     if table.has("status"):
@@ -129,7 +126,9 @@ def identify(
         mode=mode,
         only_mode=only_mode,
         position_id=_position_ids(table),
-        is_liquidating=is_liquidating if is_liquidating is not None and is_liquidating.any() else None,
+        is_liquidating=is_liquidating
+        if is_liquidating is not None and is_liquidating.any()
+        else None,
         qty=qty,
     )
 
@@ -149,10 +148,8 @@ def _position_ids(table: Table) -> NDArray[np.uint64] | None:
     """Read ids as numbers that compare as they do, and refuse a repeated one."""
     if not table.has("position_id"):
         return None
-    (codes,), names = encode(table.keys("position_id"))
-    ids: NDArray[np.uint64] = codes.astype(np.uint64, copy=False)
-    if names is None or len(names) < len(ids):
-        _refuse_repeat(table, ids)
+    ids = rank(table.keys("position_id"))
+    _refuse_repeat(table, ids)
     return ids
 
 
@@ -238,7 +235,7 @@ def order_keys(identity: Identity, table: Table) -> NDArray[np.uint64]:
         table: positions, for messages.
 
     Returns:
-        (n,) uint64: the ids, or without ids the place in the order of (market, side, account, mode).
+        (n,) uint64: the ids, or without ids the place in the order that rows are kept in.
 
     Raises:
         InputError: there are no ids and two rows share account, market, side and margin mode.
@@ -264,13 +261,16 @@ def order_keys(identity: Identity, table: Table) -> NDArray[np.uint64]:
     return np.arange(len(identity), dtype=np.uint64)
 
 
-def bounds(identity: Identity, markets: int) -> tuple[Int64, Int64]:
+def bounds(section: NDArray[Any], markets: int) -> tuple[Int64, Int64]:
     """Give where each market starts, and where its short rows do.
+
+    Args:
+        section: (n,) rising, 2 * market code + 1 for short rows.
+        markets: number of markets.
 
     Returns:
         (markets + 1,) int64 starts, the last is the number of rows; (markets,) int64 splits.
     """
-    edges = np.searchsorted(
-        identity.section, np.arange(2 * markets + 1, dtype=identity.section.dtype)
-    ).astype(np.int64)
+    wanted = np.arange(2 * markets + 1, dtype=section.dtype)
+    edges = np.searchsorted(section, wanted).astype(np.int64)
     return edges[::2], edges[1::2]

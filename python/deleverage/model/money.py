@@ -66,7 +66,10 @@ class Amounts:
         Raises:
             InputError: names the first value that is no whole number of units, or too large.
         """
-        unit, out = scale.money_unit, f"round it, or pass markets= with the money_unit of {scale.settle}"
+        unit, out = (
+            scale.money_unit,
+            f"round it, or pass markets= with the money_unit of {scale.settle}",
+        )
         found: dict[str, Int64] = {}
         if entry_prices is None:
             entry = self.numbers["entry_value"].part(start, stop)
@@ -159,7 +162,7 @@ def _valued(numbers: Numbers, scale: MarketScale, lots: Int64, prices: Int64) ->
 def _own_margin(
     numbers: Numbers, scale: MarketScale, lots: Int64, entry_value: Int64, way_out: str
 ) -> Int64:
-    """Give the margin without unrealised profit, from itself or from a bankruptcy value or price."""
+    """Give the margin without unrealised profit, or derive it from a bankruptcy value or price."""
     if numbers.column == "margin":
         return numbers.units(scale.money_unit, way_out=way_out)
     if numbers.column == "bankruptcy_value":

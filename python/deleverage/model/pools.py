@@ -107,7 +107,8 @@ def _look_up(known: NDArray[Any], wanted: NDArray[Any], start: int) -> NDArray[n
     if most < _SPARSE * (len(known) + len(wanted)) + _ROOM:
         table = np.full(most + 1, OWN_MARGIN, np.uint32)
         table[known] = places
-        return table[wanted]
+        found: NDArray[np.uint32] = table[wanted]
+        return found
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.where(known.take(place) == wanted, places.take(place), np.uint32(OWN_MARGIN))
 
@@ -194,9 +195,7 @@ def _asset_codes(table: Table, assets: tuple[str, ...]) -> NDArray[np.uint32]:
     return np.array(codes, np.uint32)
 
 
-def _refuse_repeat(
-    table: Table, order: Int64, asset: NDArray[Any], account: NDArray[Any]
-) -> None:
+def _refuse_repeat(table: Table, order: Int64, asset: NDArray[Any], account: NDArray[Any]) -> None:
     """Refuse a key (account, asset) that stands there twice."""
     same = (asset[1:] == asset[:-1]) & (account[1:] == account[:-1])
     if same.any():

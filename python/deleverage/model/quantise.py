@@ -42,6 +42,7 @@ Int64 = NDArray[np.int64]
 _INT64_MOST = (1 << 63) - 1
 _INT64_DIGITS = 18
 _POWERS_MOST = 22  # powers of ten that a double holds exactly
+_DECIMAL_DIGITS = 38
 _SAMPLE = 4096
 _ADJUSTED_MOST = 40
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)$"
@@ -369,9 +370,7 @@ def _refuse_nulls(series: pl.Series, table: str, optional: NDArray[np.bool_] | N
         missing = missing & ~optional
     if missing.any():
         row = int(np.argmax(missing))
-        raise bad_value(
-            table=table, column=series.name, row=row, value="null", expected="a value"
-        )
+        raise bad_value(table=table, column=series.name, row=row, value="null", expected="a value")
 
 
 def _array(series: pl.Series) -> NDArray[Any]:
@@ -387,14 +386,22 @@ def _from_wide(numbers: Numbers, series: pl.Series, digits: int) -> Numbers:
     if not narrow.null_count():
         return replace(numbers, values=_array(narrow), digits=digits)
     # A decimal of scale 18 is mostly zeros: without them it fits.
-    wide = [int(value) for value in series]
-    zeros = digits
-    while zeros and any(value % 10**zeros for value in wide):
-        zeros -= 1
-    wide = [value // 10**zeros for value in wide]
-    fits = all(abs(value) <= _INT64_MOST for value in wide)
-    values: NDArray[Any] = np.array(wide, np.int64 if fits else object)
-    return replace(numbers, values=values, digits=digits - zeros)
+    zeros, column = digits, pl.col("wide").cast(pl.Int128)
+    frame = series.alias("wide").to_frame()
+    for part in (frame.head(_SAMPLE), frame):
+        while zeros and not _divides(part, column, zeros):
+            zeros -= 1
+    shorter = frame.select(column // pl.lit(10**zeros, dtype=pl.Int128)).to_series()
+    narrow = shorter.cast(pl.Int64, strict=False)
+    if not narrow.null_count():
+        return replace(numbers, values=_array(narrow), digits=digits - zeros)
+    return replace(numbers, values=np.array(list(shorter), object), digits=digits - zeros)
+
+
+def _divides(frame: pl.DataFrame, column: pl.Expr, zeros: int) -> bool:
+    """Tell whether every whole number ends in so many zeros."""
+    divisor = pl.lit(10**zeros, dtype=pl.Int128)
+    return bool(frame.select(((column % divisor) == 0).all()).item())
 
 
 def _from_text(numbers: Numbers, texts: pl.Series) -> Numbers:
@@ -402,20 +409,15 @@ def _from_text(numbers: Numbers, texts: pl.Series) -> Numbers:
     is_plain = texts.str.contains(_PLAIN)
     if not is_plain.all():
         texts = _without_exponents(numbers, texts, is_plain)
-    column = pl.col(texts.name)
-    fraction = column.str.extract(r"\.(\d*)$").fill_null("").str.strip_chars_end("0")
-    frame = texts.to_frame().select(
-        whole=column.str.extract(r"^\+?([^.]*)").fill_null(""), fraction=fraction
-    )
-    digits = int(frame["fraction"].str.len_bytes().max() or 0)  # type: ignore[arg-type]
-    joined = frame.select(
-        pl.col("whole") + pl.col("fraction").str.pad_end(digits, "0")
-    ).to_series()
-    narrow = joined.cast(pl.Int64, strict=False)
-    if not narrow.null_count():
-        return replace(numbers, values=_array(narrow), digits=digits)
-    values = np.array([int(text) if text.strip("+-") else 0 for text in joined], object)
-    return replace(numbers, values=values, digits=digits)
+    points = texts.str.find(".", literal=True)
+    lengths = texts.str.len_bytes() - points - 1
+    digits = int(lengths.max() or 0)  # type: ignore[arg-type]  # of whole numbers only
+    if digits <= _DECIMAL_DIGITS:
+        decimals = texts.cast(pl.Decimal(_DECIMAL_DIGITS, digits), strict=False)
+        if not decimals.null_count():
+            return _from_wide(numbers, decimals.to_physical(), digits)
+    values = [int(Fraction(text) * 10**digits) for text in texts]
+    return replace(numbers, values=np.array(values, object), digits=digits)
 
 
 def _without_exponents(numbers: Numbers, texts: pl.Series, is_plain: pl.Series) -> pl.Series:
@@ -451,7 +453,7 @@ def values(
     """
     if ratio.numerator > _INT64_MOST or ratio.denominator > _INT64_MOST:
         return _wide_values(lots, prices, ratio, is_inverse=is_inverse)
-    return _core.values(lots, prices, ratio.numerator, ratio.denominator, is_inverse)
+    return _core.values(lots, prices, (ratio.numerator, ratio.denominator, is_inverse))
 
 
 def _wide_values(

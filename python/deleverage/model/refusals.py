@@ -8,13 +8,16 @@ from deleverage.errors import InputError
 
 __all__ = ["bad_value", "nearest_name", "plain"]
 
+_DIGITS_SHOWN = 40
+_TEXT_SHOWN = 60
+
 
 def plain(value: object) -> str:
     """Write a value as its owner would: decimals without an exponent, text in quotes."""
-    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < 40:
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < _DIGITS_SHOWN:
         return format(value, "f")
     if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:57] + "...")
+        return repr(value if len(value) <= _TEXT_SHOWN else value[:_TEXT_SHOWN] + "...")
     return str(value)
 
 

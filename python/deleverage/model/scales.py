@@ -108,7 +108,9 @@ class MarketScale:
 
     def value(self, lots: int, price: int) -> int:
         """Give the value of lots at a price in price units: money units, rounded half to even."""
-        exact = abs(lots) * (self.value_ratio / price if self.is_inverse else self.value_ratio * price)
+        exact = abs(lots) * (
+            self.value_ratio / price if self.is_inverse else self.value_ratio * price
+        )
         return round(exact)
 
     def at(self, mark_price: Decimal) -> Self:
@@ -216,9 +218,8 @@ def read_drafts(marks: Table, markets: Table | None, settle: str) -> tuple[Draft
 
     Args:
         marks: market and mark_price.
-        markets: the table of DESIGN's contract, or None. `kind` must be given; `contract_size` is 1,
-            `lot_size` and `price_unit` are inferred and `money_unit` is 1e-6 (inverse 1e-8) where
-            the table is silent.
+        markets: table of markets, or None. `kind` must be given; `contract_size` is 1, `lot_size`
+            and `price_unit` are inferred, `money_unit` is 1e-6 (inverse 1e-8) where it is silent.
         settle: settlement asset where no table says it.
 
     Raises:
@@ -344,13 +345,15 @@ def fit_money(stakes: Sequence[Stake], shared: Iterable[Numbers]) -> Decimal:
     base = INVERSE_DIGITS if is_inverse else LINEAR_DIGITS
     money = [*shared, *(column for stake in stakes for column in stake.money)]
     out = _way_out("money_unit")
-    needed = max((one.fewest_digits(most=MONEY_DIGITS_MOST, way_out=out) for one in money), default=0)
+    needed = max(
+        (one.fewest_digits(most=MONEY_DIGITS_MOST, way_out=out) for one in money), default=0
+    )
     largest = max((one.largest() for one in money), default=Fraction(0))
     return unit_of(_money_digits(stakes, needed=needed, base=max(base, needed), largest=largest))
 
 
 def _money_digits(stakes: Sequence[Stake], *, needed: int, base: int, largest: Fraction) -> int:
-    """Find the digits: from `base` on to the first exact ones, down to `needed` where it is tight."""
+    """Find the digits: up from `base` to the first exact ones, or down to `needed`."""
     best: int | None = None
     for digits in range(base, MONEY_DIGITS_MOST + 1):
         if not _fits(stakes, digits, largest):

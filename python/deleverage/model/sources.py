@@ -1,10 +1,10 @@
 """Whatever holds a table, read as one Polars frame; text files keep their numbers as written."""
 
 import json
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import polars as pl
@@ -161,19 +161,19 @@ def _column(key: str, values: object, name: str) -> pl.Series:
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iufbU":
             return pl.Series(key, values.astype(values.dtype.newbyteorder("="), copy=False))
         if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
-            return pl.Series(key, values)
+            return pl.Series(key, cast("Iterable[object]", values))
     except (ImportError, TypeError, ValueError, *_READ_ERRORS):
         pass  # read entry by entry instead
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Iterable, Sized)):
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InputError(f"{name}: column {key}: expected a list or array, got {plain(values)}")
-    return _listed(key, list(values), name)  # type: ignore[call-overload]  # checked above
+    return _listed(key, list(values), name)
 
 
 def _listed(key: str, values: list[object], name: str) -> pl.Series:
     """Make a column of Python objects: one kind as it is, mixed numbers and text as text."""
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     kinds = {type(value) for value in values if value is not None}
-    if kinds - {Decimal, str, int, float} or len(kinds) <= 1 and not kinds & {Decimal}:
+    if kinds - {Decimal, str, int, float} or (len(kinds) <= 1 and not kinds & {Decimal}):
         try:
             return pl.Series(key, values, strict=True)
         except (TypeError, OverflowError, *_READ_ERRORS) as error:

@@ -1,6 +1,7 @@
 """Joint profits of hedge legs, and who queues behind: delta-neutral accounts and hedged parts."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def neutral_accounts(
     return {name: np.array(sorted(members), codes.dtype) for name, members in found.items()}
 
 
-def hedged_lots(hedged: Numbers, lot_size: Any, lots: Int64) -> Int64:
+def hedged_lots(hedged: Numbers, lot_size: Decimal, lots: Int64) -> Int64:
     """Read the hedged part of one market's rows.
 
     Returns:
