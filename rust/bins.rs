@@ -5,7 +5,7 @@
 //! in a byte and sums the weight of each bin. The bins that hold a boundary are then known
 //! exactly, whatever the sample was, and only their rows are compared.
 
-use crate::lane::{LANE, Lane, nice_error};
+use crate::lane::{LANE, Lane, nice_error, whole};
 use crate::simd::{Level, Task, dispatch};
 
 /// Most bands that bins are made for.
@@ -14,14 +14,16 @@ pub const MOST_BANDS: u8 = 10;
 pub const LEFT_OUT: u8 = 63;
 /// Added to the bins of the short side.
 pub const SHORT: u8 = 64;
-/// Code of a row whose float is not to be trusted.
-pub const UNKNOWN: u8 = 255;
+/// Codes from here up are not settled: the row's own key decides.
+pub const OPEN: u8 = 128;
 /// Codes of both sides.
 pub const CODES: usize = 128;
 
 /// Where thresholds stand around a boundary, in sampled standard errors, falling keys.
 const STEPS: [f64; 6] = [-3.0, -1.0, -0.3, 0.3, 1.0, 3.0];
 const MOST: usize = STEPS.len() * (MOST_BANDS as usize - 1);
+/// Thresholds of the usual five bands: a count known to the compiler stays in registers.
+const USUAL: usize = STEPS.len() * 4;
 
 /// Thresholds of both sides, in falling order.
 #[derive(Debug, Clone)]
@@ -38,10 +40,10 @@ impl Bins {
         Self { keys: samples.map(|sample| thresholds(sample, bands)), count }
     }
 
-    /// The code of each place of a lane.
-    #[must_use]
-    pub fn codes(&self, level: Level, lane: &Lane) -> [u8; LANE] {
-        dispatch(level, Code { bins: self, lane })
+    /// The code of each place of a lane, [`OPEN`] or more where it takes a closer look; and lots
+    /// without sign.
+    pub fn codes(&self, level: Level, lane: &Lane, codes: &mut Codes) {
+        dispatch(level, Code { bins: self, lane, codes });
     }
 
     /// The bin of one key: the number of thresholds that it lies below.
@@ -103,30 +105,60 @@ fn thresholds(mut sample: Vec<(f64, f64)>, bands: u8) -> [f64; MOST] {
     keys
 }
 
+/// Codes and sizes of a lane.
+#[derive(Debug)]
+pub struct Codes {
+    /// Code of each place.
+    pub codes: [u8; LANE],
+    /// Lots of each place, without sign.
+    pub sizes: [u64; LANE],
+}
+
 struct Code<'a> {
     bins: &'a Bins,
     lane: &'a Lane,
+    codes: &'a mut Codes,
 }
 
 impl Task for Code<'_> {
-    type Output = [u8; LANE];
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> [u8; LANE] {
-        let [long, short] = &self.bins.keys;
-        let mut codes = [0i64; LANE];
-        for t in 0..self.bins.count {
-            let (above, below) = (long[t], short[t]);
-            for i in 0..LANE {
-                let threshold = if self.lane.lots[i] > 0.0 { above } else { below };
-                codes[i] += i64::from(self.lane.key[i] < threshold);
+    fn run(self) {
+        let mut passed = [0i64; LANE];
+        if self.bins.count == USUAL {
+            self.pass::<USUAL>(0, &mut passed);
+        } else {
+            for first in (0..self.bins.count).step_by(STEPS.len()) {
+                self.pass::<{ STEPS.len() }>(first, &mut passed);
             }
         }
+        let (left_out, short) = (i64::from(LEFT_OUT), i64::from(SHORT));
         for i in 0..LANE {
-            let bin = if self.lane.key[i] < f64::MIN { i64::from(LEFT_OUT) } else { codes[i] };
-            let side = if self.lane.lots[i] > 0.0 { 0 } else { i64::from(SHORT) };
-            codes[i] = if self.lane.is_nice[i] == 1 { bin + side } else { i64::from(UNKNOWN) };
+            let bin = if self.lane.key[i] >= f64::MIN { passed[i] } else { left_out };
+            let side = if self.lane.lots[i] > 0.0 { 0 } else { short };
+            let code = bin + side + ((1 - self.lane.is_nice[i]) << 7);
+            self.codes.codes[i] = code as u8;
+            self.codes.sizes[i] = whole(self.lane.lots[i].abs());
         }
-        codes.map(|code| code as u8)
+    }
+}
+
+impl Code<'_> {
+    /// Adds how many of `COUNT` thresholds each key lies below.
+    #[inline(always)]
+    fn pass<const COUNT: usize>(&self, first: usize, passed: &mut [i64; LANE]) {
+        let [long, short] = &self.bins.keys;
+        let (mut above, mut below) = ([0.0; COUNT], [0.0; COUNT]);
+        above.copy_from_slice(&long[first..first + COUNT]);
+        below.copy_from_slice(&short[first..first + COUNT]);
+        for i in 0..LANE {
+            let (key, is_long) = (self.lane.key[i], self.lane.lots[i] > 0.0);
+            let mut count = 0;
+            for t in 0..COUNT {
+                count += i64::from(key < if is_long { above[t] } else { below[t] });
+            }
+            passed[i] += count;
+        }
     }
 }

@@ -507,6 +507,13 @@ pub fn to_float(whole: i64, seen: &mut u64) -> f64 {
     f64::from_bits(bits) - MAGIC
 }
 
+/// The whole number below 2^51 that a float is.
+#[inline(always)]
+#[must_use]
+pub fn whole(value: f64) -> u64 {
+    (value + MAGIC).to_bits().wrapping_sub(MAGIC_BITS)
+}
+
 /// Values of the rows' accounts, or of the rows themselves where they stand on their own margin.
 #[inline(always)]
 fn gather(

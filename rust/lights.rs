@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::bins::{Bins, CODES, LEFT_OUT, MOST_BANDS, SHORT, UNKNOWN};
+use crate::bins::{Bins, CODES, Codes, LEFT_OUT, MOST_BANDS, OPEN, SHORT};
 use crate::error::{Error, Result};
 use crate::groups::{Groups, Segment};
 use crate::lane::{LANE, Lane, Span, with_lane};
@@ -23,6 +23,9 @@ use crate::select::CHUNK;
 const FEW: usize = 512;
 const FEWEST_SAMPLES: usize = 128;
 const MOST_SAMPLES: usize = 1 << 15;
+
+/// In place of a light that a comparison has to find.
+const PENDING: u8 = 255;
 
 /// What the bands share out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,15 +187,15 @@ impl Work<'_, '_> {
         for side in 0..2 {
             self.settle(&bins, side, &sums, &mut table, &mut open);
         }
+        for held in &open {
+            table[usize::from(held.code)] = PENDING;
+        }
+        let pending = self.map(segment, &table, out);
         for held in &mut open {
-            let part: &[u8] = out;
-            held.rows = self.rows_of(segment, part, held.code);
+            held.rows = pending.iter().filter(|p| p.code == held.code).copied().collect();
             if !held.find_cuts(scorer, &bins, self.weight)? {
                 return Ok(false);
             }
-        }
-        out.par_iter_mut().for_each(|light| *light = table[usize::from(*light)]);
-        for held in &open {
             held.write(scorer, out);
         }
         Ok(true)
@@ -238,23 +241,26 @@ impl Work<'_, '_> {
         // Two sums a code: rows of one bin follow each other and would wait for one another. A
         // lane's lots stay below 2^59, so that 16 lanes fit.
         let mut short = [[0u64; 2]; 256];
+        let mut codes = Codes { codes: [0; LANE], sizes: [1; LANE] };
         let mut done = 0;
         for (turn, span) in self.groups.spans(places).enumerate() {
             scorer.evaluate(span, lane);
             if !lane.is_valid {
                 return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
-            let codes = bins.codes(scorer.level, lane);
+            bins.codes(scorer.level, lane, &mut codes);
+            if self.weight != Weight::Quantity {
+                codes.sizes = [1; LANE];
+            }
             let out = &mut out[done..done + span.len()];
-            out.copy_from_slice(&codes[..span.len()]);
             done += span.len();
-            for (place, code) in out.iter_mut().enumerate() {
-                let row = span.row(place);
-                let lots = scorer.columns.lots[row];
-                if *code == UNKNOWN {
-                    *code = judge(scorer, bins, lane, place, row);
+            for (place, out) in out.iter_mut().enumerate() {
+                let mut code = codes.codes[place];
+                if code >= OPEN {
+                    code = judge(scorer, bins, lane, place, span.row(place));
                 }
-                short[usize::from(*code)][place % 2] += self.weigh(lots);
+                *out = code;
+                short[usize::from(code)][place % 2] += codes.sizes[place];
             }
             if turn % 16 == 15 {
                 flush(&mut short, &mut sums);
@@ -299,23 +305,35 @@ impl Work<'_, '_> {
         }
     }
 
-    fn rows_of(&self, segment: &Segment, codes: &[u8], code: u8) -> Vec<(u32, u32)> {
+    /// Turns codes into lights; the rows that a comparison has to light come back.
+    fn map(&self, segment: &Segment, table: &[u8; CODES], out: &mut [u8]) -> Vec<Pending> {
         let start = segment.places.start;
-        let chunks = codes.par_chunks(CHUNK).enumerate();
-        let parts: Vec<Vec<(u32, u32)>> = chunks
+        let chunks = out.par_chunks_mut(CHUNK).enumerate();
+        let parts: Vec<Vec<Pending>> = chunks
             .map(|(i, part)| {
-                let at = i * CHUNK;
-                let found = part.iter().enumerate().filter(|(_, c)| **c == code);
+                let mut found = Vec::new();
+                for (place, light) in part.iter_mut().enumerate() {
+                    let code = *light;
+                    *light = table[usize::from(code) % CODES];
+                    if *light == PENDING {
+                        let place = i * CHUNK + place;
+                        let row = self.groups.row(start + place) as u32;
+                        found.push(Pending { place: place as u32, row, code });
+                    }
+                }
                 found
-                    .map(|(place, _)| {
-                        let row = self.groups.row(start + at + place);
-                        ((at + place) as u32, row as u32)
-                    })
-                    .collect()
             })
             .collect();
         parts.concat()
     }
+}
+
+/// A row of a bin that holds a boundary: its place in the segment's part, and its code.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    place: u32,
+    row: u32,
+    code: u8,
 }
 
 /// A bin that holds boundaries.
@@ -328,8 +346,7 @@ struct Held {
     top: u8,
     /// Weights within the bin at which the next light begins, rising.
     needs: Vec<i128>,
-    /// Places in the segment's part and rows.
-    rows: Vec<(u32, u32)>,
+    rows: Vec<Pending>,
     /// Candidates in the order of `rows`, and the first entry of each following light.
     candidates: Vec<Candidate>,
     cuts: Vec<Candidate>,
@@ -355,18 +372,18 @@ impl Held {
     }
 
     fn write(&self, scorer: &Scorer<'_>, out: &mut [u8]) {
-        for ((place, _), candidate) in self.rows.iter().zip(&self.candidates) {
+        for (pending, candidate) in self.rows.iter().zip(&self.candidates) {
             let is_behind = |cut: &&Candidate| scorer.compare(candidate, cut) != Ordering::Less;
             let behind = self.cuts.iter().take_while(is_behind).count();
-            out[*place as usize] = self.top - behind as u8;
+            out[pending.place as usize] = self.top - behind as u8;
         }
     }
 }
 
-fn collect(scorer: &Scorer<'_>, rows: &[(u32, u32)], lane: &mut Lane) -> Result<Vec<Candidate>> {
+fn collect(scorer: &Scorer<'_>, rows: &[Pending], lane: &mut Lane) -> Result<Vec<Candidate>> {
     let mut candidates = Vec::with_capacity(rows.len());
     for part in rows.chunks(LANE) {
-        let picked: Vec<u32> = part.iter().map(|(_, row)| *row).collect();
+        let picked: Vec<u32> = part.iter().map(|pending| pending.row).collect();
         scorer.evaluate(Span::Rows(&picked), lane);
         for (place, &row) in picked.iter().enumerate() {
             let lots = scorer.columns.lots[row as usize];
@@ -384,7 +401,7 @@ fn collect(scorer: &Scorer<'_>, rows: &[(u32, u32)], lane: &mut Lane) -> Result<
     }
 }
 
-/// The code of a row whose float is not to be trusted.
+/// The code of a row that takes a closer look.
 fn judge(scorer: &Scorer<'_>, bins: &Bins, lane: &Lane, place: usize, row: usize) -> u8 {
     let side = usize::from(scorer.columns.lots[row] < 0);
     let bin = scorer.key(lane, place, row).map_or(LEFT_OUT, |key| bins.bin(side, key));

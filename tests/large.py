@@ -6,6 +6,7 @@ shape to the oracle at a small size.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def arranged(
     rule: ScoreRule,
     mark: tuple[int, int],
     equity: NDArray[np.int64] | None = None,
-    **columns: NDArray[np.generic],
+    **columns: NDArray[Any],
 ) -> LargeBook:
     """Rows with random ids and the exact queue of the longs; a key of None has no place."""
     count = len(keys)

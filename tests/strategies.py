@@ -8,6 +8,7 @@ what is hard in a queue is what is equal or nearly so: exact ties by other sizes
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -205,7 +206,7 @@ def books(
 def columns_of(book: Book) -> ranking.Columns:
     """The book's rows as the kernel's columns."""
 
-    def column(name: str, kind: type[np.generic] = np.int64) -> NDArray[np.generic]:
+    def column(name: str, kind: type[np.generic] = np.int64) -> NDArray[Any]:
         return np.array([getattr(position, name) for position in book.positions], dtype=kind)
 
     owners = [OWN_MARGIN if p.account is None else p.account for p in book.positions]

@@ -1,12 +1,12 @@
 """The measurements: what a report holds and says. No test here asserts a time."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import house
 from deleverage import InputError, ranking
 from deleverage.lab import bench, bench_peers
 from deleverage.lab.bench_cases import CASES, subject_of
@@ -16,11 +16,7 @@ from deleverage.lab.books import Book, Distribution, generate, market_sizes
 from deleverage.lab.crash import synthetic_crash
 
 POSITIONS = 4_000
-PEERS = bench_peers.peers_folder()
-needs_engines = pytest.mark.skipif(
-    PEERS is None or importlib.util.find_spec("duckdb") is None,
-    reason="needs the source tree and the extra `bench`",
-)
+PEERS = house.ROOT / "benches" / "peers"
 
 
 def _line(ours: list[float], theirs: list[float], goal: Goal) -> Measurement:
@@ -42,7 +38,6 @@ def report() -> Report:
     return bench.run(POSITIONS, threads=(1, 0), rounds=2, quick=True)
 
 
-@needs_engines
 def test_a_report_has_every_section(report: Report) -> None:
     """A run measures every section and, with the peers at hand, leaves nothing out."""
     assert {*bench.SECTIONS, "order"} == set(report.sections())
@@ -111,13 +106,11 @@ def test_the_page_of_the_benches_is_the_report(report: Report, tmp_path: Path) -
     assert report.to_markdown() == (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-@needs_engines
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", bench_peers.SELECT_PEERS)
 @pytest.mark.parametrize("share", SHARES)
 def test_a_peer_selects_the_same_ids(name: str, case: str, share: float) -> None:
     """Every peer returns exactly the ids that `select` returns."""
-    assert PEERS is not None
     harness, peer = bench_peers.load(PEERS, "peer_harness"), bench_peers.load(PEERS, name)
     book = generate(POSITIONS, seed=3)
     asked = harness.question_of(book, rule=CASES[case].peer, side=SIDE, share=share)
@@ -128,11 +121,9 @@ def test_a_peer_selects_the_same_ids(name: str, case: str, share: float) -> None
     assert np.array_equal(np.sort(book.position_id[head.rows]), np.sort(ids))
 
 
-@needs_engines
 @pytest.mark.parametrize("arrange", [Book.by_account, Book.shuffled])
 def test_a_peer_shows_the_same_lights(arrange: object) -> None:
     """Polars' `rank().over()` shows the lights that `lights` by entries shows."""
-    assert PEERS is not None
     assert callable(arrange)
     book = arrange(generate(POSITIONS, seed=3, markets=7))
 

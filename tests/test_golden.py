@@ -21,7 +21,7 @@ import oracle
 from deleverage import ranking
 from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
 from deleverage.model.terms import Bound
-from deleverage.planning import plan
+from deleverage.planning import plan, rank
 from deleverage.venue import Venue
 from golden.cases import Case, cases_that_expect, golden_files, number, read_index
 
@@ -329,6 +329,43 @@ def test_a_plan_executes_what_the_completion_rule_allows(case: Case) -> None:
     assert venue.allocation.completion == case.expect["completion"]
     assert closed == executed
     assert outcome.unfilled == Decimal(case.table["cut_qty"]) - sum(executed.values())
+
+
+@expecting("queue")
+def test_a_frame_gives_the_tiers_of_the_source(case: Case) -> None:
+    """Delta-neutral accounts queue behind the others, but a position on isolated margin never."""
+    isolated = [row.position_id in case.table["isolated"] for row in case.positions]
+    asset = Fraction(1, case.money_units)
+    frame = frame_of(case).with_columns(
+        pl.Series("margin_mode", ["isolated" if alone else "cross" for alone in isolated]),
+        pl.Series(
+            "maintenance_margin",
+            [as_text(row.maintenance_margin * asset) for row in case.positions],
+        ),
+        margin=pl.when(pl.Series(isolated)).then("margin"),
+    )
+    shared = [row for row, alone in zip(case.positions, isolated, strict=True) if not alone]
+    twin = book_of(case, rule_of(case))
+    equities = [oracle.equity(row, twin.rates[row.market], ()) * asset for row in shared]
+    neutral = [f"account {number}" for number in case.table["delta_neutral"]]
+    ranked = rank(
+        frame,
+        marks={"market": ["M"], "mark_price": [case.table["mark"]]},
+        venue=Venue.load(case.edition),
+        accounts={
+            "account": [f"account {row.position_id}" for row in shared],
+            "asset": ["USDT"] * len(shared),
+            "equity": [as_text(equity) for equity in equities],
+            "maintenance_margin": [as_text(row.maintenance_margin * asset) for row in shared],
+        },
+        neutral={
+            "account": neutral,
+            "underlier": ["M"] * len(neutral),
+            "delta_neutral": [True] * len(neutral),
+        },
+    )
+
+    assert ranked.sort("rank")["position_id"].to_list() == case.expect["queue"]
 
 
 @expecting("pnl_left")

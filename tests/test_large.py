@@ -263,9 +263,9 @@ def test_without_owners_each_row_is_an_account() -> None:
     """Lights by accounts are lights by entries where no column names the owners."""
     large = SHAPES[0](np.random.default_rng(32), 50_000)
 
-    by_weight = [
+    accounts, entries = (
         ranking.lights(large.columns, large.rate, rule=large.rule, weight=weight)
         for weight in (Weight.ACCOUNTS, Weight.ENTRIES)
-    ]
+    )
 
-    assert np.array_equal(*by_weight)
+    assert np.array_equal(accounts, entries)

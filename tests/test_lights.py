@@ -28,9 +28,10 @@ EQUAL = ScoreRule(basis=Basis.UNIT, factor=Factor.NONE, loss=Loss.MULTIPLY, ties
 
 def shown(book: Book, **options: Any) -> list[int]:
     """The kernel's lights of a book."""
-    return ranking.lights(
+    light = ranking.lights(
         columns_of(book), rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
-    ).tolist()
+    )
+    return [int(value) for value in light]
 
 
 def equal_scores(*sizes: int, owners: tuple[int, ...] = ()) -> Book:

@@ -1,8 +1,6 @@
-"""Rank and plan at the frame level: what is asked, what is refused, and what a plan promises."""
+"""Plan at the frame level: what is asked, what is refused, and what a plan promises."""
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 import polars as pl
 import pytest
@@ -10,74 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deleverage.errors import InputError
-from deleverage.planning import Plan, PlanReason, plan, prepare, rank
+from deleverage.planning import PlanReason, plan, rank
 from deleverage.venue import Venue
-
-BITMEX = Venue.load("bitmex")
-STRIKE_FUND = Venue.load("strike-type1")
-STRIKE_EMERGENCY = Venue.load("strike-type2")
-
-MARKETS = {
-    "market": ["BTC-PERP"],
-    "kind": ["linear"],
-    "contract_size": ["1"],
-    "lot_size": ["1"],
-    "tick_size": ["0.5"],
-    "price_unit": ["0.000001"],
-    "settle": ["USDT"],
-}
-Rows = Sequence[Mapping[str, Any]]
-
-
-def at(price: str, **other: str) -> dict[str, list[str]]:
-    """Marks of the one market."""
-    return {"market": ["BTC-PERP"], "mark_price": [price]} | {k: [v] for k, v in other.items()}
-
-
-def book(rows: Rows) -> pl.DataFrame:
-    """A position frame of text; ids are row numbers unless a row names its own."""
-    filled = [
-        {"position_id": number, "market": "BTC-PERP", "side": "long"} | dict(row)
-        for number, row in enumerate(rows, 1)
-    ]
-    return pl.DataFrame(filled, infer_schema_length=None)
-
-
-def closed(outcome: Plan) -> dict[str, Decimal]:
-    """Contracts closed by account, in queue order."""
-    return dict(outcome.fills.select("account", "qty_closed").iter_rows())
-
-
-# BitMEX prints six longs in queue order: accounts 2, 5, 4, 1, 6, 3. Entries and margins are ours,
-# chosen so that the formula gives that order at a mark of 700.
-BITMEX_QUEUE = (("2", 10), ("5", 20), ("4", 30), ("1", 10), ("6", 10), ("3", 20))
-BITMEX_BOOK = book(
-    [
-        {
-            "account": account,
-            "qty": str(qty),
-            "entry_price": str(600 + 10 * place),
-            "margin": str(60 * qty),
-        }
-        for place, (account, qty) in enumerate(BITMEX_QUEUE)
-    ]
-    + [{"account": "zed", "side": "short", "qty": "20", "entry_price": "640", "margin": "200"}]
+from events import (
+    BITMEX,
+    BITMEX_BOOK,
+    CROSS_BOOK,
+    MARKETS,
+    STRIKE_EMERGENCY,
+    STRIKE_FUND,
+    at,
+    bitmex_plan,
+    book,
+    closed,
+    cross_plan,
+    strike_plan,
 )
-
-
-def bitmex_plan(positions: pl.DataFrame = BITMEX_BOOK, **changes: Any) -> Plan:
-    """The plan of BitMEX's example: a short of 20 bankrupt at 650."""
-    request: dict[str, Any] = {
-        "marks": at("700"),
-        "venue": BITMEX,
-        "markets": MARKETS,
-        "market": "BTC-PERP",
-        "bankrupt_side": "short",
-        "qty": "20",
-        "bankruptcy_price": "650",
-        "bankrupt_account": "zed",
-    }
-    return plan(positions, **(request | changes))
 
 
 def test_bitmex_closes_10_of_account_2_and_10_of_20_of_account_5_at_650() -> None:
@@ -93,17 +39,6 @@ def test_bitmex_closes_10_of_account_2_and_10_of_20_of_account_5_at_650() -> Non
     assert (outcome.unfilled, outcome.reason) == (Decimal(0), PlanReason.FILLED)
     assert outcome.cut is not None
     assert (outcome.cut.account, outcome.cut.is_partial) == ("5", True)
-
-
-def test_bitmex_lights_follow_its_published_percentiles() -> None:
-    """Sorted sizes 10, 20, 30, 10, 10, 20 stand in bands 20, 40, 60, 80, 80 and 100 per cent."""
-    ranked = rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
-    longs = ranked.filter(pl.col("side") == "long").sort("rank")
-
-    assert longs["account"].to_list() == [account for account, _ in BITMEX_QUEUE]
-    assert longs["rank"].to_list() == [1, 2, 3, 4, 5, 6]
-    assert longs["percentile"].to_list() == pytest.approx([0.1, 0.3, 0.6, 0.7, 0.8, 1.0])
-    assert longs["light"].to_list() == [5, 4, 3, 2, 2, 1]
 
 
 # Delta Exchange prints returns and leverages; entry values and margins to fit, to 1e-6.
@@ -129,48 +64,12 @@ def delta_book() -> pl.DataFrame:
     return book(rows)
 
 
-@pytest.mark.parametrize(
-    ("qty", "expected"), [(15, {"5": 15}), (40, {"5": 20, "2": 10, "3": 10})]
-)
+@pytest.mark.parametrize(("qty", "expected"), [(15, {"5": 15}), (40, {"5": 20, "2": 10, "3": 10})])
 def test_delta_exchange_allocates_15_and_40(qty: int, expected: dict[str, int]) -> None:
     """Delta Exchange's two published cases close from accounts 5, 2 and 3."""
     outcome = bitmex_plan(delta_book(), marks=at("1000"), qty=qty, bankruptcy_price=None)
 
     assert closed(outcome) == expected
-
-
-# Strike's candidates A to E by profit and margin balance; the notional cancels from the score.
-STRIKE_BOOK = book(
-    [
-        {
-            "account": account,
-            "qty": qty,
-            "entry_value": 1000 * qty - profit,
-            "margin": balance - profit,
-        }
-        for account, qty, profit, balance in (
-            ("A", 5, 500, 1000),
-            ("B", 4, 900, 3000),
-            ("C", 9, -10, 200),
-            ("D", 1, 200, 250),
-            ("E", 3, 0, 100),
-        )
-    ]
-)
-
-
-def strike_plan(qty: int, venue: Venue, positions: pl.DataFrame = STRIKE_BOOK) -> Plan:
-    """A bankrupt short against Strike's candidates at a mark of 1000."""
-    return plan(
-        positions,
-        marks=at("1000"),
-        venue=venue,
-        markets=MARKETS,
-        market="BTC-PERP",
-        bankrupt_side="short",
-        qty=qty,
-        bankruptcy_price=1010,
-    )
 
 
 def test_strike_offsets_7_from_d_a_and_b() -> None:
@@ -261,9 +160,10 @@ def test_the_front_page_runs() -> None:
         ({"qty": float("nan")}, ("qty", "nan")),
         ({"qty": float("inf")}, ("qty", "inf")),
         ({"qty": True}, ("qty", "True")),
-        ({"qty": None}, ("qty", "None")),
+        ({"qty": None}, ("qty", "finite number")),
         ({"qty": 10**30}, ("qty",)),
         ({"market": "BTC-PERQ"}, ("market", "BTC-PERQ", "BTC-PERP")),
+        ({"market": None}, ("market", "None")),
         ({"bankrupt_side": "buy"}, ("bankrupt_side", "buy", "long", "short")),
         ({"bankruptcy_price": "-1"}, ("bankruptcy_price", "-1")),
         ({"bankruptcy_price": "0"}, ("bankruptcy_price", "0")),
@@ -271,8 +171,8 @@ def test_the_front_page_runs() -> None:
         ({"bankruptcy_price": "six"}, ("bankruptcy_price", "six")),
         ({"bankruptcy_price": "650.0000001"}, ("bankruptcy_price", "650.0000001")),
         ({"exclude": "2"}, ("exclude", "list")),
-        ({"exclude": [2]}, ("exclude", "2")),
-        ({"bankrupt_account": 7}, ("bankrupt_account", "7")),
+        ({"exclude": [2.5]}, ("exclude", "2.5")),
+        ({"bankrupt_account": True}, ("bankrupt_account", "True")),
         ({"venue": "bitmex"}, ("venue", "Venue.load")),
         ({"venue": None}, ("venue",)),
         ({"marks": None}, ("marks",)),
@@ -360,45 +260,6 @@ def test_an_isolated_opposite_leg_of_the_bankrupt_account_is_left_out() -> None:
     assert dict(outcome.left_out.iter_rows()) == {"bankrupt_account": 1}
 
 
-CROSS = {
-    "account": ["w", "x", "y", "z"],
-    "asset": ["USDT"] * 4,
-    "wallet_balance": ["9000", "9000", "9000", "0"],
-    "equity": ["10000", "11000", "12000", "-50"],
-    "maintenance_margin": ["100", "100", "100", "100"],
-}
-CROSS_BOOK = book(
-    [
-        {"account": "w", "qty": "5", "entry_price": "900", "margin_mode": "cross"},
-        {"account": "x", "qty": "5", "entry_price": "910", "margin_mode": "cross"},
-        {"account": "y", "qty": "5", "entry_price": "920", "margin_mode": "cross"},
-        {"account": "z", "qty": "3", "entry_price": "950", "margin_mode": "cross"},
-        {
-            "account": "z",
-            "side": "short",
-            "qty": "10",
-            "entry_price": "800",
-            "margin_mode": "cross",
-        },
-    ]
-)
-
-
-def cross_plan(positions: pl.DataFrame = CROSS_BOOK, **changes: Any) -> Plan:
-    """A cross account with both legs goes bankrupt with a short of 10."""
-    request: dict[str, Any] = {
-        "marks": at("1000"),
-        "venue": Venue.load("cube"),
-        "markets": MARKETS,
-        "accounts": CROSS,
-        "market": "BTC-PERP",
-        "bankrupt_side": "short",
-        "qty": 10,
-        "bankrupt_account": "z",
-    }
-    return plan(positions, **(request | changes))
-
-
 def test_a_cross_opposite_leg_of_the_bankrupt_account_is_netted_first() -> None:
     """The bankrupt account's own cross long of 3 is closed first; others are cut for 7 only."""
     outcome = cross_plan()
@@ -411,7 +272,7 @@ def test_a_cross_opposite_leg_of_the_bankrupt_account_is_netted_first() -> None:
 
 
 def test_a_liquidating_cross_leg_of_the_bankrupt_account_is_netted_too() -> None:
-    """All of a bankrupt account is in liquidation: its opposite leg nets although it never queues."""
+    """A bankrupt account is in liquidation as a whole: its opposite leg is netted all the same."""
     status = ["open"] * 3 + ["liquidating"] * 2
     outcome = cross_plan(CROSS_BOOK.with_columns(pl.Series("status", status)))
 
@@ -452,94 +313,6 @@ def test_a_previous_mark_edition_closes_at_the_previous_mark() -> None:
     assert set(known.fills["price"]) == {Decimal("698.5")}
     assert set(unknown.fills["price"]) == {None}
     assert "previous_mark_price" in unknown.price_note
-
-
-def test_the_digest_does_not_see_row_order() -> None:
-    """The same rows in another order give the same fills and the same digest."""
-    backwards = bitmex_plan(BITMEX_BOOK.reverse())
-
-    assert backwards.digest == bitmex_plan().digest
-    assert backwards.fills.rows() == bitmex_plan().fills.rows()
-
-
-def change_position(frame: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
-    """The same positions with one value of the last row replaced."""
-    values = frame[column].to_list()
-    return frame.with_columns(pl.Series(column, [*values[:-1], value]))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"qty": "19"},
-        {"bankruptcy_price": "651"},
-        {"bankruptcy_price": None},
-        {"bankrupt_account": None},
-        {"bankrupt_account": "yan"},
-        {"bankrupt_side": "long"},
-        {"exclude": ["3"]},
-        {"exclude": ["nobody"]},
-        {"venue": Venue.load("mexc")},
-        {"marks": at("700.5")},
-        {"marks": at("700", previous_mark_price="699")},
-        {"markets": MARKETS | {"price_unit": ["0.0000001"]}},
-        {"markets": MARKETS | {"tick_size": ["0.1"]}},
-    ],
-)
-def test_the_digest_sees_every_part_of_the_request(change: dict[str, object]) -> None:
-    """Quantity, price, account, side, exclusions, edition, marks and scales all count."""
-    assert bitmex_plan(**change).digest != bitmex_plan().digest
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("account", "yan"),
-        ("qty", "21"),
-        ("entry_price", "641"),
-        ("margin", "201"),
-        ("position_id", 70),
-        ("side", "long"),
-    ],
-)
-def test_the_digest_sees_every_position(column: str, value: object) -> None:
-    """A position that is not even a candidate counts in the digest: the input is what it names."""
-    changed = change_position(BITMEX_BOOK, column, value)
-
-    assert bitmex_plan(changed).digest != bitmex_plan().digest
-
-
-def test_the_digest_is_the_same_in_every_session() -> None:
-    """The digest is 64 hexadecimal digits and the order of exclusions does not count."""
-    digest = bitmex_plan(exclude=["3", "6"]).digest
-
-    assert (len(digest), set(digest) <= set("0123456789abcdef")) == (64, True)
-    assert digest == bitmex_plan(exclude=["6", "3", "6"]).digest
-
-
-def test_a_snapshot_gives_the_plans_its_frames_give() -> None:
-    """A prepared snapshot answers any number of questions as the frames would."""
-    snapshot = prepare(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
-    request: dict[str, Any] = {"market": "BTC-PERP", "bankrupt_side": "short"}
-    for qty in (5, 20, 95):
-        once = plan(snapshot, qty=qty, **request)
-        frames = bitmex_plan(qty=qty, bankruptcy_price=None, bankrupt_account=None)
-
-        assert (once.fills.rows(), once.digest) == (frames.fills.rows(), frames.digest)
-    assert rank(snapshot).rows() == (
-        rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS).rows()
-    )
-
-
-@pytest.mark.parametrize(
-    "given", [{"marks": at("700")}, {"markets": MARKETS}, {"venue": Venue.load("mexc")}]
-)
-def test_a_snapshot_is_not_given_its_inputs_twice(given: dict[str, object]) -> None:
-    """Marks, tables or another edition beside a snapshot are refused: they would not be used."""
-    snapshot = prepare(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
-
-    with pytest.raises(InputError, match=next(iter(given))):
-        plan(snapshot, market="BTC-PERP", bankrupt_side="short", qty=1, **given)  # type: ignore[arg-type]
 
 
 BOOKS = st.lists(
@@ -600,65 +373,3 @@ def test_what_is_asked_is_closed_netted_or_left(
     assert fills["position_id"].to_list() == queue["position_id"].to_list()[: fills.height]
     assert fills["rank_in_queue"].to_list() == list(range(1, fills.height + 1))
     assert outcome.unfilled == 0 or fills.height in (0, queue.height)
-
-
-def test_rank_keeps_the_input_and_its_order() -> None:
-    """The ranked frame is the input, row by row, with the seven columns of the ranking behind."""
-    ranked = rank(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
-
-    assert ranked.select(BITMEX_BOOK.columns).equals(BITMEX_BOOK)
-    assert ranked.columns[BITMEX_BOOK.width :] == [
-        "score",
-        "tier",
-        "rank",
-        "percentile",
-        "light",
-        "reason",
-    ]
-    assert (ranked.schema["score"], ranked.schema["light"]) == (pl.Float64, pl.UInt8)
-
-
-def test_rank_says_why_a_row_has_no_rank() -> None:
-    """A row outside of the queue has null score, rank and percentile, light 0 and the reason."""
-    rows = STRIKE_BOOK.with_columns(pl.Series("status", ["open"] * 3 + ["liquidating", "open"]))
-    ranked = rank(rows, marks=at("1000"), venue=STRIKE_FUND, markets=MARKETS)
-    shown = ranked.select("account", "rank", "percentile", "light", "reason").rows()
-
-    assert shown[2] == ("C", None, None, 0, "not_in_profit")
-    assert shown[3] == ("D", None, None, 0, "liquidating")
-    assert [row[4] for row in shown] == [
-        "scored",
-        "scored",
-        "not_in_profit",
-        "liquidating",
-        "not_in_profit",
-    ]
-    assert [row[1] for row in shown] == [1, 2, None, None, None]
-
-
-def test_rank_shows_both_entries_of_a_hedged_position() -> None:
-    """A hedged part queues behind the rest: the row shows its first entry and `hedged_rank`."""
-    rows = BITMEX_BOOK.with_columns(hedged_qty=pl.lit("0")).with_columns(
-        hedged_qty=pl.when(pl.col("account") == "2").then(pl.lit("4")).otherwise("hedged_qty")
-    )
-    venue = Venue.load("okx")
-    ranked = rank(
-        rows.with_columns(maintenance_margin=pl.lit("10")),
-        marks=at("700"),
-        venue=venue,
-        markets=MARKETS,
-    )
-    row = ranked.row(by_predicate=pl.col("account") == "2", named=True)
-
-    assert ranked.height == rows.height
-    assert (row["rank"], row["hedged_rank"], row["tier"]) == (1, 7, 0)
-
-
-def test_rank_of_no_positions_is_an_empty_frame() -> None:
-    """An empty frame with the right columns gives an empty result with the ranking's columns."""
-    ranked = rank(BITMEX_BOOK.clear(), marks=at("700"), venue=BITMEX, markets=MARKETS)
-
-    assert ranked.height == 0
-    assert ranked.columns[-6:] == ["score", "tier", "rank", "percentile", "light", "reason"]
-    with pytest.raises(InputError, match="venue"):
-        rank(BITMEX_BOOK, marks=at("700"), venue=None)

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule
 
-__all__ = ["EntryNote", "Explanation", "Facts", "Pool", "Outcome", "Working", "show", "work"]
+__all__ = ["EntryNote", "Explanation", "Facts", "Outcome", "Pool", "Working", "show", "work"]
 
 _PPM = 1_000_000
 _DIGITS = 12

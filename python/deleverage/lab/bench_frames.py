@@ -11,7 +11,7 @@ from deleverage import planning, ranking
 from deleverage.lab.bench_cases import CASES, subject_of
 from deleverage.lab.bench_report import Goal, Measurement, measured
 from deleverage.lab.bench_select import SIDE
-from deleverage.lab.bench_timing import alternate, cores, repeat
+from deleverage.lab.bench_timing import alternate, cores, milliseconds, repeat
 from deleverage.lab.book_frames import Numbers, markets_frame, marks_frame, positions_frame
 from deleverage.lab.books import Book
 from deleverage.model.snapshot import Snapshot
@@ -52,7 +52,13 @@ def measure_frames(
         yield _intake_line(book, numbers)
 
 
-def _plan(book: Book, positions: object, **tables: object) -> planning.Plan:
+def _plan(
+    book: Book,
+    positions: Snapshot | Path,
+    *,
+    marks: pl.DataFrame | None = None,
+    markets: pl.DataFrame | None = None,
+) -> planning.Plan:
     """Offset a share of the shorts by a bankrupt long."""
     lots = _lots(book)
     return planning.plan(
@@ -62,7 +68,8 @@ def _plan(book: Book, positions: object, **tables: object) -> planning.Plan:
         bankrupt_side="long",
         qty=f"{lots // _LOTS_A_CONTRACT}.{lots % _LOTS_A_CONTRACT:03d}",
         bankruptcy_price="61250",
-        **tables,
+        marks=marks,
+        markets=markets,
     )
 
 
@@ -116,10 +123,8 @@ def _file_line(book: Book, rounds: int, *, text: bool) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "positions.parquet"
         positions_frame(book, numbers=Numbers.DECIMAL, text=text).write_parquet(path)
-        tables = {"marks": marks_frame(book), "markets": markets_frame(book)}
-        theirs, ours = alternate(
-            partial(pl.read_parquet, path), partial(_plan, book, path, **tables), rounds
-        )
+        plan = partial(_plan, book, path, marks=marks_frame(book), markets=markets_frame(book))
+        theirs, ours = alternate(partial(pl.read_parquet, path), plan, rounds)
     return measured(
         section="frames",
         case=f"Parquet to plan, accounts as {'strings' if text else 'integers'}, money as Decimal",
@@ -136,6 +141,7 @@ def _file_line(book: Book, rounds: int, *, text: bool) -> Measurement:
 
 def _intake_line(book: Book, numbers: Numbers) -> Measurement:
     frame = positions_frame(book, numbers=numbers)
+    intake = partial(_prepare, book, frame, numbers)
     floor = subject_of(book, CASES["bitmex"]).floor(cores())
     return measured(
         section="frames",
@@ -143,7 +149,7 @@ def _intake_line(book: Book, numbers: Numbers) -> Measurement:
         distribution=book.distribution.value,
         positions=book.positions,
         threads=cores(),
-        ours=repeat(partial(_prepare, book, frame, numbers), _INTAKE_ROUNDS),
+        ours=[milliseconds(intake) for _ in range(_INTAKE_ROUNDS)],
         reference=f"floor ({floor.variant})",
         theirs=repeat(floor, _INTAKE_ROUNDS),
     )

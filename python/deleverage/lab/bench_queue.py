@@ -3,15 +3,26 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
+
+import numpy as np
 
 from deleverage import ranking
 from deleverage.lab.bench_cases import CASES, Subject, subject_of
 from deleverage.lab.bench_report import Goal, Measurement, measured
 from deleverage.lab.bench_select import question
-from deleverage.lab.bench_timing import alternate, cores
+from deleverage.lab.bench_timing import alternate, cores, repeat
 from deleverage.lab.books import Book, Distribution, generate
 
-__all__ = ["measure_lights", "measure_rank", "measure_spread"]
+__all__ = [
+    "GROUPED",
+    "MANY_MARKETS",
+    "SOME_MARKETS",
+    "UNGROUPED",
+    "measure_lights",
+    "measure_rank",
+    "measure_spread",
+]
 
 GROUPED = "rows grouped by market"
 UNGROUPED = "rows in no order"
@@ -29,7 +40,7 @@ _ONE_MARKET_KINDS = (
 )
 
 
-def lights_call(subject: Subject, threads: int) -> Callable[[], object]:
+def _lights_call(subject: Subject, threads: int) -> Callable[[], object]:
     """Return the call that is measured: five lights by quantity over all markets."""
     return partial(
         ranking.lights,
@@ -68,7 +79,7 @@ def measure_lights(
         for count in threads:
             progress(f"lights: {book.markets:,} markets, {layout}, on {count} threads")
             floor = subject.floor(count)
-            theirs, ours = alternate(floor, lights_call(subject, count), rounds)
+            theirs, ours = alternate(floor, _lights_call(subject, count), rounds)
             yield measured(
                 section="lights",
                 case=f"bitmex, {book.markets:,} markets",
@@ -140,7 +151,9 @@ def measure_spread(
         theirs, ours = alternate(select_plain, select_this, rounds)
         note = f"{answer.rescans} rescans" if answer.rescans else ""
         yield _spread_line(f"select bitmex, {_SHARE:.2%}", book, ours, theirs, note)
-    lights_plain = lights_call(subject_of(plain_markets, case), cores())
+    progress("distributions: select, tiny")
+    yield _each_market(plain.positions, seed)
+    lights_plain = _lights_call(subject_of(plain_markets, case), cores())
     for kind in Distribution:
         if kind is Distribution.LOG_NORMAL:
             continue
@@ -152,7 +165,7 @@ def measure_spread(
             distribution=kind,
             markets=min(markets, plain.positions),
         )
-        lights_this = lights_call(subject_of(book, case), cores())
+        lights_this = _lights_call(subject_of(book, case), cores())
         theirs, ours = alternate(lights_plain, lights_this, rounds)
         yield _spread_line(f"lights bitmex, {book.markets:,} markets", book, ours, theirs, "")
 
@@ -165,6 +178,32 @@ def _one_market(kind: Distribution, positions: int, seed: int) -> Book:
     whole = generate(-(-positions * 10 // 9), seed=seed, distribution=kind, markets=SOME_MARKETS)
     giant = whole.take((whole.market == 0).nonzero()[0][:positions])
     return dataclasses.replace(giant, mark_num=whole.mark_num[:1])
+
+
+def _each_market(positions: int, seed: int) -> Measurement:
+    """Select in every one of many small markets: as many calls, so that no goal is set."""
+    book = generate(
+        positions,
+        seed=seed,
+        distribution=Distribution.TINY,
+        markets=min(MANY_MARKETS, positions),
+    )
+    starts = np.searchsorted(book.market, np.arange(book.markets + 1))
+    calls = []
+    for code, (start, stop) in enumerate(pairwise(starts.tolist())):
+        rows = dataclasses.replace(
+            book.take(np.arange(start, stop)), mark_num=book.mark_num[code : code + 1]
+        )
+        calls.append(question(subject_of(rows, CASES["bitmex"]), _SHARE, threads=cores()))
+    return measured(
+        section="distributions",
+        case=f"select bitmex, {_SHARE:.2%} in each of {book.markets:,} markets",
+        distribution=book.distribution.value,
+        positions=positions,
+        threads=cores(),
+        ours=repeat(lambda: [call() for call in calls], 3),
+        note=f"{book.markets:,} calls",
+    )
 
 
 def _spread_line(

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 __all__ = [
+    "PAIRS_TO_JUDGE",
     "Figure",
     "Goal",
     "Machine",

@@ -10,7 +10,7 @@ from deleverage.lab.bench_timing import Floor, alternate, repeat
 from deleverage.lab.books import Book
 from deleverage.ranking import Selection
 
-__all__ = ["SHARES", "measure_select", "question"]
+__all__ = ["SHARES", "SIDE", "measure_select", "question"]
 
 #: Share of the side's open interest that is to be offset.
 SHARES = (0.0001, 0.001, 0.01, 0.1)

@@ -15,7 +15,7 @@ from deleverage import ranking
 from deleverage.lab.bench_report import Machine
 from deleverage.lab.books import Integers
 
-__all__ = ["Floor", "alternate", "milliseconds", "repeat", "this_machine"]
+__all__ = ["Floor", "alternate", "cores", "milliseconds", "repeat", "this_machine"]
 
 _CALIBRATION_ROUNDS = 5
 

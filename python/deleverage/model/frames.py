@@ -173,7 +173,7 @@ class Table:
             row = int(unknown.arg_max() or 0)
             listed = expected or " or ".join(names)
             hint = nearest_name(str(series[row]), names)
-            raise self.refuse(column, row, listed, way_out + hint.removeprefix(", "))
+            raise self.refuse(column, row, listed, (way_out + hint).removeprefix(", "))
         return places.to_numpy()
 
     def flags(self, column: str) -> NDArray[np.bool_]:
@@ -247,7 +247,7 @@ class Table:
             table=self.name,
             column=column,
             row=row,
-            value="null" if value is None else value,
+            value=value,
             expected=expected,
             way_out=way_out,
         )

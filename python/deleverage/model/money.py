@@ -155,7 +155,8 @@ def _valued(numbers: Numbers, scale: MarketScale, lots: Int64, prices: Int64) ->
     """Give the money value of every row at its price."""
     found, bad, _ = values(lots, prices, scale.value_ratio, is_inverse=scale.is_inverse)
     if found is None:
-        raise numbers.refuse(bad, f"{_TOO_LARGE} of {scale.money_unit:f} {scale.settle}", _COARSER)
+        unit = f"{scale.money_unit:f} {scale.settle}".strip()
+        raise numbers.refuse(bad, f"{_TOO_LARGE} of {unit}", _COARSER)
     return found
 
 

@@ -196,9 +196,10 @@ class Numbers:
         if ratio.denominator > _INT64_MOST:
             values = values.astype(object)
         if ratio.denominator > 1:
-            whole, rest = np.divmod(values, ratio.denominator)
-            if rest.any():
-                raise self._misfit(int(np.argmax(rest != 0)), unit, way_out)
+            whole = values // ratio.denominator
+            is_cut = whole * ratio.denominator != values
+            if is_cut.any():
+                raise self._misfit(int(np.argmax(is_cut)), unit, way_out)
             values = whole
         if ratio.numerator > 1:
             values = values * ratio.numerator
@@ -215,9 +216,9 @@ class Numbers:
         if whole is not None:
             if multiple == 1:
                 return whole
-            whole, rest = np.divmod(whole, multiple)
-            if not rest.any():
-                return whole
+            quotient: Int64 = whole // multiple
+            if bool((quotient * multiple == whole).all()):
+                return quotient
         # Rare: a unit such as 25 * 10^-9 whose multiples leave the range of the fast test.
         found = [_float_unit(value, unit) for value in self.values]
         if None in found:
@@ -370,7 +371,7 @@ def _refuse_nulls(series: pl.Series, table: str, optional: NDArray[np.bool_] | N
         missing = missing & ~optional
     if missing.any():
         row = int(np.argmax(missing))
-        raise bad_value(table=table, column=series.name, row=row, value="null", expected="a value")
+        raise bad_value(table=table, column=series.name, row=row, value=None, expected="a value")
 
 
 def _array(series: pl.Series) -> NDArray[Any]:
@@ -453,7 +454,9 @@ def values(
     """
     if ratio.numerator > _INT64_MOST or ratio.denominator > _INT64_MOST:
         return _wide_values(lots, prices, ratio, is_inverse=is_inverse)
-    return _core.values(lots, prices, (ratio.numerator, ratio.denominator, is_inverse))
+    rate = (ratio.numerator, ratio.denominator, is_inverse)
+    found, rounded, bad = _core.values(lots, prices, rate)
+    return found, bad, rounded
 
 
 def _wide_values(

@@ -18,7 +18,7 @@ def plain(value: object) -> str:
         return format(value, "f")
     if isinstance(value, str):
         return repr(value if len(value) <= _TEXT_SHOWN else value[:_TEXT_SHOWN] + "...")
-    return str(value)
+    return "null" if value is None else str(value)
 
 
 def bad_value(

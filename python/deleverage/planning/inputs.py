@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from deleverage.errors import InputError
 from deleverage.model.frames import read_marks
@@ -12,7 +13,6 @@ from deleverage.model.refusals import plain
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.sources import FrameLike
-from fractions import Fraction
 
 __all__ = ["Frames", "Number", "Request", "read_frames", "read_request"]
 
@@ -121,7 +121,7 @@ def _same(snapshot: Snapshot, frames: Frames) -> Snapshot:
 def read_request(
     snapshot: Snapshot,
     *,
-    market: str,
+    market: str | int,
     bankrupt_side: str,
     qty: Number,
     bankruptcy_price: Number | None,
@@ -142,12 +142,14 @@ def read_request(
     Raises:
         InputError: names the argument, what was expected and what came.
     """
-    scale = snapshot.scale(market)
+    if isinstance(market, bool) or not isinstance(market, (str, int)):
+        raise InputError(f"market: expected the name of a market, got {plain(market)}")
+    scale = snapshot.scale(str(market))
     if bankrupt_side not in SIDES:
         raise InputError(f"bankrupt_side: expected long or short, got {plain(bankrupt_side)}")
     lots = scale.lots(qty)
     if lots <= 0:
-        raise InputError(f"qty of {market}: expected more than 0 contracts, got {plain(qty)}")
+        raise InputError(f"qty of {scale.market}: expected more than 0 contracts, got {plain(qty)}")
     if isinstance(exclude, (str, bytes)):
         raise InputError(f"exclude: expected a list of accounts, got the text {plain(exclude)}")
     names = {_account("exclude", name) for name in exclude}
@@ -155,7 +157,7 @@ def read_request(
     if bankrupt_account is not None:
         bankrupt = _account("bankrupt_account", bankrupt_account)
     return Request(
-        market=market,
+        market=str(market),
         bankrupt_side=str(bankrupt_side),
         lots=lots,
         bankruptcy_price=_price(scale, bankruptcy_price),

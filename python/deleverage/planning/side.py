@@ -1,6 +1,7 @@
 """One side of one market: the slice of a snapshot that a queue is made of."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Self
 
@@ -16,8 +17,9 @@ from deleverage.model.rules import ScoreRule
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 
-__all__ = ["Int64", "QueueSide", "contracts", "digits_of"]
+__all__ = ["Float64", "Int64", "QueueSide", "contracts", "digits_of"]
 
+Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 _TOLERANCE = 2.0**-27
@@ -100,9 +102,7 @@ class QueueSide:
         """Bring rows that have a place in the queue into queue order."""
         if len(rows) <= 1:
             return rows
-        return ranking.order(
-            self.columns, self.rate, rows, rule=self.rule, accounts=self.accounts
-        )
+        return ranking.order(self.columns, self.rate, rows, rule=self.rule, accounts=self.accounts)
 
     def scores(self, rows: Int64 | None = None) -> ranking.Scores:
         """Score some rows, or all."""
@@ -113,9 +113,7 @@ class QueueSide:
         """Give every row's place on this side, 0 for none."""
         if not len(self):
             return _NO_ROWS
-        return ranking.rank(
-            self.columns, self.rate, rule=self.rule, accounts=self.accounts
-        ).rank
+        return ranking.rank(self.columns, self.rate, rule=self.rule, accounts=self.accounts).rank
 
     def work(self, row: int, score: float) -> Working:
         """Score one row by hand, and hold it against the kernel's score.
@@ -172,10 +170,10 @@ def _taken(columns: ranking.Columns, rows: Int64) -> ranking.Columns:
     return replace(columns, **{n: c.take(rows) for n, c in given.items() if c is not None})
 
 
-def digits_of(value: Any) -> int:  # noqa: ANN401
-    """Count the decimal digits of an exact decimal."""
+def digits_of(value: Decimal) -> int:
+    """Count the digits after the point of a finite decimal, without zeros at the end."""
     exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent)
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def contracts(name: str, lots: Int64, scale: MarketScale) -> pl.Series:
@@ -189,4 +187,5 @@ def contracts(name: str, lots: Int64, scale: MarketScale) -> pl.Series:
     if lot_size == 1:
         return whole
     kind = pl.Decimal(38, digits_of(lot_size))
-    return pl.select(pl.lit(whole) * pl.lit(lot_size, dtype=kind)).to_series().cast(kind).alias(name)
+    exact = pl.lit(whole) * pl.lit(lot_size, dtype=kind)
+    return pl.select(exact.cast(kind).alias(name)).to_series()
