@@ -304,6 +304,7 @@ impl Scorer<'_> {
             }
             Basis::EntryValue => lane.basis_den = lane.entry,
             Basis::Equity => lane.basis_den = lane.equity,
+            Basis::MarkValue => lane.basis_den = lane.mark,
             Basis::PriceRatio => return self.fill_ratio(lane, true),
             Basis::PriceRatioLiteral => return self.fill_ratio(lane, false),
             Basis::Absolute | Basis::Unit => {}

@@ -21,6 +21,8 @@ pub enum Basis {
     PriceRatioLiteral,
     /// One: the factor alone decides.
     Unit,
+    /// Profit over mark value.
+    MarkValue,
 }
 
 /// What leverage is measured by.
@@ -128,8 +130,8 @@ impl Basis {
     /// No member has the code.
     pub fn from_code(code: u8) -> Result<Self> {
         use Basis::{
-            Absolute, EntryValue, Equity, InitialMargin, PriceRatio, PriceRatioLiteral, Unit,
-            Wallet,
+            Absolute, EntryValue, Equity, InitialMargin, MarkValue, PriceRatio, PriceRatioLiteral,
+            Unit, Wallet,
         };
         let all = [
             EntryValue,
@@ -140,6 +142,7 @@ impl Basis {
             PriceRatio,
             PriceRatioLiteral,
             Unit,
+            MarkValue,
         ];
         pick("basis", &all, code)
     }

@@ -146,6 +146,7 @@ impl<'a> Scorer<'a> {
             Basis::PriceRatio => ratio(up > 0),
             Basis::PriceRatioLiteral => ratio(self.kind() > 0),
             Basis::Unit => (1, 1),
+            Basis::MarkValue => (profit, self.mark_value(row)),
         };
         if num <= 0 && matches!(self.rule.basis, Basis::PriceRatio | Basis::PriceRatioLiteral) {
             return Err(Reason::NoBasis);

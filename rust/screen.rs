@@ -21,6 +21,7 @@ const EQUITY: u8 = 1;
 const ABSOLUTE: u8 = 2;
 const RATIO: u8 = 3;
 const WALLET: u8 = 4;
+const MARK: u8 = 5;
 const NONE: u8 = 0;
 const NOTIONAL: u8 = 1;
 const MAINTENANCE: u8 = 2;
@@ -53,7 +54,7 @@ pub struct Screen<'a, 's> {
 pub fn is_screened(scorer: &Scorer<'_>) -> bool {
     let rule = scorer.rule;
     let basis = match rule.basis {
-        Basis::EntryValue | Basis::Absolute | Basis::Wallet => true,
+        Basis::EntryValue | Basis::MarkValue | Basis::Absolute | Basis::Wallet => true,
         Basis::Equity => rule.factor == Factor::None,
         Basis::PriceRatio | Basis::PriceRatioLiteral => rule.loss != Loss::Divide,
         Basis::InitialMargin | Basis::Unit => false,
@@ -81,6 +82,7 @@ impl Task for Screen<'_, '_> {
             Basis::Equity => self.by_factor::<EQUITY>(),
             Basis::Absolute => self.by_factor::<ABSOLUTE>(),
             Basis::Wallet => self.by_factor::<WALLET>(),
+            Basis::MarkValue => self.by_factor::<MARK>(),
             _ => self.by_factor::<RATIO>(),
         }
     }
@@ -168,6 +170,7 @@ impl Screen<'_, '_> {
             };
             let (num, den) = match BASIS {
                 ENTRY => (profit, entry),
+                MARK => (profit, mark),
                 EQUITY => (profit, equity),
                 WALLET => (profit, to_float(rows.wallet[i], &mut bits).max(wallet_floor)),
                 RATIO if is_up => (mark, entry),

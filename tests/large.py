@@ -113,7 +113,7 @@ def arranged(
 def sizes(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     """Lots of many magnitudes, a tenth of them short."""
     lots = np.ceil(np.exp(rng.normal(4, 2, count))).astype(np.int64)
-    return lots * rng.choice([1] * 9 + [-1], count)
+    return np.asarray(lots * rng.choice([1] * 9 + [-1], count))
 
 
 def entries(

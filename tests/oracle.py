@@ -169,7 +169,7 @@ def basis_of(
     entry_value: pnl / entry value; wallet: max(0, pnl) / max(wallet floor, wallet);
     initial_margin: pnl / initial margin; equity: pnl / equity; absolute: pnl;
     price_ratio_literal: mark / entry price; price_ratio: the same, for a short the other way up;
-    unit: 1.
+    unit: 1; mark_value: pnl / mark value.
     """
     profit = pnl(position, rate, rule)
     ratio = price_ratio(position, rate)
@@ -185,6 +185,8 @@ def basis_of(
             value = profit / equity(position, rate, accounts)
         case Basis.ABSOLUTE:
             value = profit
+        case Basis.MARK_VALUE:
+            value = profit / mark_value(position, rate)
         case Basis.PRICE_RATIO:
             value = ratio if position.lots > 0 else 1 / ratio
         case Basis.PRICE_RATIO_LITERAL:

@@ -67,7 +67,13 @@ def delta_book() -> pl.DataFrame:
 @pytest.mark.parametrize(("qty", "expected"), [(15, {"5": 15}), (40, {"5": 20, "2": 10, "3": 10})])
 def test_delta_exchange_allocates_15_and_40(qty: int, expected: dict[str, int]) -> None:
     """Delta Exchange's two published cases close from accounts 5, 2 and 3."""
-    outcome = bitmex_plan(delta_book(), marks=at("1000"), qty=qty, bankruptcy_price=None)
+    outcome = bitmex_plan(
+        delta_book(),
+        marks=at("1000"),
+        venue=Venue.load("delta-exchange"),
+        qty=qty,
+        bankruptcy_price=None,
+    )
 
     assert closed(outcome) == expected
 
@@ -163,7 +169,7 @@ def test_the_front_page_runs() -> None:
         ({"qty": None}, ("qty", "finite number")),
         ({"qty": 10**30}, ("qty",)),
         ({"market": "BTC-PERQ"}, ("market", "BTC-PERQ", "BTC-PERP")),
-        ({"market": None}, ("market", "None")),
+        ({"market": None}, ("market", "null")),
         ({"bankrupt_side": "buy"}, ("bankrupt_side", "buy", "long", "short")),
         ({"bankruptcy_price": "-1"}, ("bankruptcy_price", "-1")),
         ({"bankruptcy_price": "0"}, ("bankruptcy_price", "0")),
@@ -340,6 +346,7 @@ BOOKS = st.lists(
     venue=st.sampled_from([BITMEX, STRIKE_FUND, STRIKE_EMERGENCY]),
 )
 def test_what_is_asked_is_closed_netted_or_left(
+    *,
     rows: list[dict[str, object]],
     qty: int,
     side: str,

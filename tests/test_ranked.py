@@ -54,22 +54,63 @@ def test_rank_says_why_a_row_has_no_rank() -> None:
     assert [row[1] for row in shown] == [1, 2, None, None, None]
 
 
+def hedged(account: str, qty: str) -> pl.DataFrame:
+    """BitMEX's longs, of which one account has a part that is offset inside the account."""
+    part = pl.when(pl.col("account") == account).then(pl.lit(qty)).otherwise(pl.lit("0"))
+    return BITMEX_BOOK.with_columns(hedged_qty=part)
+
+
+ACCOUNTS = {
+    "account": [account for account, _ in BITMEX_QUEUE] + ["zed"],
+    "equity": ["10000"] * 7,
+    "maintenance_margin": ["100"] * 7,
+}
+NOBODY = pl.DataFrame(
+    schema={"account": pl.String, "underlier": pl.String, "delta_neutral": pl.Boolean}
+)
+
+
 def test_rank_shows_both_entries_of_a_hedged_position() -> None:
     """A hedged part queues behind the rest: the row shows its first entry and `hedged_rank`."""
-    rows = BITMEX_BOOK.with_columns(hedged_qty=pl.lit("0")).with_columns(
-        hedged_qty=pl.when(pl.col("account") == "2").then(pl.lit("4")).otherwise("hedged_qty")
-    )
-    venue = Venue.load("okx")
     ranked = rank(
-        rows.with_columns(maintenance_margin=pl.lit("10")),
+        hedged("2", "4"),
         marks=at("700"),
-        venue=venue,
+        venue=Venue.load("okx@2026"),
         markets=MARKETS,
+        accounts=ACCOUNTS,
+        neutral=NOBODY,
     )
     row = ranked.row(by_predicate=pl.col("account") == "2", named=True)
 
-    assert ranked.height == rows.height
+    assert ranked.height == BITMEX_BOOK.height
     assert (row["rank"], row["hedged_rank"], row["tier"]) == (1, 7, 0)
+    assert (row["percentile"], row["light"]) == (pytest.approx(0.06), 5)
+    assert ranked["hedged_rank"].null_count() == BITMEX_BOOK.height - 1
+
+
+def test_a_wholly_hedged_position_shows_its_place_behind() -> None:
+    """A position that is hedged as a whole has one entry, in the last tier."""
+    ranked = rank(
+        hedged("2", "10"),
+        marks=at("700"),
+        venue=Venue.load("okx@2026"),
+        markets=MARKETS,
+        accounts=ACCOUNTS,
+        neutral=NOBODY,
+    )
+    row = ranked.row(by_predicate=pl.col("account") == "2", named=True)
+
+    assert (row["rank"], row["hedged_rank"], row["tier"], row["light"]) == (6, 6, 2, 1)
+
+
+@pytest.mark.parametrize(("qty", "reason", "first"), [("4", "scored", 1), ("10", "excluded", None)])
+def test_an_exempt_hedged_part_has_no_place(qty: str, reason: str, first: int | None) -> None:
+    """Where hedged parts are exempt only the rest of a position queues, if there is any."""
+    ranked = rank(hedged("2", qty), marks=at("700"), venue=Venue.load("bingx"), markets=MARKETS)
+    row = ranked.row(by_predicate=pl.col("account") == "2", named=True)
+
+    assert "hedged_rank" not in ranked.columns
+    assert (row["rank"], row["reason"]) == (first, reason)
 
 
 def test_rank_of_no_positions_is_an_empty_frame() -> None:

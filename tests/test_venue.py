@@ -52,6 +52,7 @@ def score_of(score: Score, book: dict[str, Fraction]) -> Fraction:
         Basis.PRICE_RATIO: lambda: mark_value / book["entry_value"],
         Basis.PRICE_RATIO_LITERAL: lambda: mark_value / book["entry_value"],
         Basis.UNIT: lambda: Fraction(1),
+        Basis.MARK_VALUE: lambda: pnl / mark_value,
     }
     factors = {
         Factor.NONE: lambda: Fraction(1),

@@ -3,16 +3,23 @@
 from importlib.metadata import version
 
 from deleverage.errors import AdlError, InputError, InvariantError, StateError, VenueError
+from deleverage.model.snapshot import Snapshot
+from deleverage.planning import Plan, plan, prepare, rank
 from deleverage.venue import Venue, venues
 
 __all__ = [
     "AdlError",
     "InputError",
     "InvariantError",
+    "Plan",
+    "Snapshot",
     "StateError",
     "Venue",
     "VenueError",
     "__version__",
+    "plan",
+    "prepare",
+    "rank",
     "venues",
 ]
 

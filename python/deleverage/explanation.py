@@ -313,6 +313,8 @@ def _refused(rule: ScoreRule, facts: Facts, profit: Fraction) -> Reason:
 
 
 def _lacks_basis(rule: ScoreRule, facts: Facts) -> bool:
+    if rule.basis is Basis.MARK_VALUE:
+        return _quotient(pnl, profit, "mark value", facts.mark_value, unit)
     if rule.basis is Basis.INITIAL_MARGIN:
         return facts.initial_margin <= 0
     if rule.basis is Basis.WALLET:
@@ -322,11 +324,12 @@ def _lacks_basis(rule: ScoreRule, facts: Facts) -> bool:
 
 
 def _lacks_equity(rule: ScoreRule, facts: Facts) -> bool:
+    by_equity = (Factor.NOTIONAL_OVER_EQUITY, Factor.MAINTENANCE_OVER_EQUITY)
+    if rule.basis is Basis.EQUITY or rule.factor in by_equity:
+        return facts.equity <= 0
     if rule.factor is Factor.NOTIONAL_OVER_FLOORED_EQUITY:
         return max(facts.equity, Fraction(facts.maintenance)) <= 0
-    by_equity = (Factor.NOTIONAL_OVER_EQUITY, Factor.MAINTENANCE_OVER_EQUITY)
-    divides = rule.basis is Basis.EQUITY or rule.factor in by_equity
-    return divides and facts.equity <= 0
+    return False
 
 
 def _basis(rule: ScoreRule, facts: Facts, profit: Fraction, unit: Fraction) -> _Term:
@@ -337,6 +340,8 @@ def _basis(rule: ScoreRule, facts: Facts, profit: Fraction, unit: Fraction) -> _
         return _quotient(pnl, profit, "initial margin", facts.initial_margin, unit)
     if rule.basis is Basis.EQUITY:
         return _quotient(pnl, profit, "equity", facts.equity, unit)
+    if rule.basis is Basis.MARK_VALUE:
+        return _quotient(pnl, profit, "mark value", facts.mark_value, unit)
     if rule.basis is Basis.WALLET:
         floor = f"max({show(rule.wallet_floor * unit)}, wallet)"
         wallet = max(rule.wallet_floor, facts.wallet)

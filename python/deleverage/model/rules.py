@@ -31,6 +31,7 @@ class Basis(StrEnum):
     PRICE_RATIO = "price_ratio"
     PRICE_RATIO_LITERAL = "price_ratio_literal"
     UNIT = "unit"
+    MARK_VALUE = "mark_value"
 
 
 class Factor(StrEnum):

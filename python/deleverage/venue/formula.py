@@ -41,6 +41,7 @@ BASES: Mapping[Basis, str] = MappingProxyType(
         Basis.PRICE_RATIO: "(long: mark / entry, short: entry / mark)",
         Basis.PRICE_RATIO_LITERAL: "mark / entry",
         Basis.UNIT: "1",
+        Basis.MARK_VALUE: "pnl / mark value",
     }
 )
 FACTORS: Mapping[Factor, str] = MappingProxyType(
