@@ -14,4 +14,5 @@ ranked = dl.rank(
 
 # Rank 1 is the first to be cut; light 5 is next in line, 0 has no place in the queue.
 for row in ranked.sort("side", "rank").iter_rows(named=True):
-    print(f"{row['side']:5} {row['account']:6} rank {row['rank']} light {row['light']}")
+    place = f"rank {row['rank']}" if row["rank"] else row["reason"]
+    print(f"{row['side']:5} {row['account']:5} light {row['light']} {place}")

@@ -120,8 +120,7 @@ impl Scorer<'_> {
     where
         W: Fn(&Candidate) -> i128,
     {
-        let class = cut_class(candidates, need, &by_key, &weight);
-        let key = candidates[class.start].key;
+        let key = cut_key(candidates, need, &weight);
         // Who is in doubt against the cut's key is within two windows of it on either side.
         let doubt = 4.0 * window(key, self.is_relative());
         let near = |c: &Candidate| {
@@ -137,6 +136,78 @@ impl Scorer<'_> {
         let last = cut_class(equal, need - before, &ties, &weight);
         (start + inside.start + last.start, before + last.before)
     }
+}
+
+/// The key at which the needed weight is reached, larger keys first.
+///
+/// Quickselect with pivots that a sample puts to either side of the key, so that two partitions
+/// leave little to look at.
+fn cut_key<W>(candidates: &mut [Candidate], need: i128, weight: &W) -> f64
+where
+    W: Fn(&Candidate) -> i128,
+{
+    let (mut start, mut end, mut before) = (0, candidates.len(), 0i128);
+    while end - start > SAMPLED {
+        let part = &mut candidates[start..end];
+        let count = part.len();
+        for pivot in pivots(part, need - before, weight) {
+            let part = &mut candidates[start..end];
+            let split = part_above(part, pivot);
+            let heavier: i128 = part[..split].iter().map(weight).sum();
+            if before + heavier >= need {
+                end = start + split;
+            } else {
+                before += heavier;
+                start += split;
+            }
+        }
+        if end - start == count {
+            // Equal keys hold the pivots: the three-way partition below ends in one step.
+            break;
+        }
+    }
+    let part = &mut candidates[start..end];
+    let class = cut_class(part, need - before, &by_key, weight);
+    part[class.start].key
+}
+
+/// Fewer than this many are not worth a sample.
+const SAMPLED: usize = 4096;
+
+/// Keys a little above and a little below the place where a sample reaches the weight.
+fn pivots<W>(part: &[Candidate], need: i128, weight: &W) -> [f64; 2]
+where
+    W: Fn(&Candidate) -> i128,
+{
+    let mut sample: Vec<(f64, f64)> =
+        part.iter().step_by(part.len() / 1024).map(|c| (c.key, weight(c) as f64)).collect();
+    sample.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let whole: f64 = sample.iter().map(|s| s.1).sum();
+    let squares: f64 = sample.iter().map(|s| s.1 * s.1).sum();
+    let total: i128 = part.iter().map(weight).sum();
+    let target = whole * (need as f64 / total.max(1) as f64);
+    let error = 1.5 * squares.sqrt();
+    let key_at = |target: f64| {
+        let mut sum = 0.0;
+        let reached = sample.iter().find(|s| {
+            sum += s.1;
+            sum >= target
+        });
+        reached.or(sample.last()).map_or(0.0, |s| s.0)
+    };
+    [key_at(target - error), key_at(target + error)]
+}
+
+/// Brings keys above a pivot to the front, without a branch that depends on them.
+fn part_above(items: &mut [Candidate], pivot: f64) -> usize {
+    let mut split = 0;
+    for at in 0..items.len() {
+        let item = items[at];
+        items[at] = items[split];
+        items[split] = item;
+        split += usize::from(item.key > pivot);
+    }
+    split
 }
 
 /// Larger key first.

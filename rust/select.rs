@@ -87,7 +87,7 @@ struct Scan<'a, 's> {
 impl Scan<'_, '_> {
     fn take(&self, selection: &mut Selection) -> Result<()> {
         let need = i128::from(selection.unfilled);
-        let mut margin = 1.5;
+        let mut margin = 1.0;
         loop {
             let cut = self.sample(need, margin)?;
             let mut kept = self.pass(cut, need)?;
@@ -120,9 +120,13 @@ impl Scan<'_, '_> {
             lanes.try_for_each(|rows| self.keep(Span::Rows(rows), None, lane, &mut found))
         })?;
         let total = self.weight(&found);
-        let share = need as f64 / stride as f64 * margin;
+        let size = |c: &Candidate| self.scorer.size(c) as f64;
+        let squares: f64 = found.iter().map(|c| size(c) * size(c)).sum();
+        let share = need as f64 / stride as f64;
+        // What a sample holds of a share varies by the root of share times size: three errors.
+        let error = (share * squares / (total.max(1) as f64)).sqrt();
         let mean = total as f64 / found.len().max(1) as f64;
-        let need = (share + FEWEST_SAMPLES * margin * mean) as i128;
+        let need = (share + margin * (3.0 * error + FEWEST_SAMPLES * mean)) as i128;
         if need >= total || found.is_empty() {
             return Ok(None);
         }
@@ -149,8 +153,10 @@ impl Scan<'_, '_> {
                 .par_iter()
                 .map(|&start| with_lane(|lane| self.chunk(start, cut, lane)))
                 .collect();
+            let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+            kept.reserve_exact(parts.iter().map(Vec::len).sum());
             for part in parts {
-                kept.append(&mut part?);
+                kept.extend_from_slice(&part);
             }
             if starts.len() > WAVE && self.weight(&kept) >= need {
                 let size = |c: &Candidate| self.scorer.size(c);

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from typing import assert_never
 
 from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule, Tie, Weight
 
@@ -191,8 +192,10 @@ def basis_of(
             value = ratio if position.lots > 0 else 1 / ratio
         case Basis.PRICE_RATIO_LITERAL:
             value = ratio
-        case _:  # Basis.UNIT
+        case Basis.UNIT:
             value = Fraction(1)
+        case unknown:
+            assert_never(unknown)
     return value
 
 
@@ -221,8 +224,10 @@ def factor_of(
             value = Fraction(position.leverage, PPM)
         case Factor.OPEN_VALUE_OVER_MARGIN:
             value = Fraction(position.open_value, position.margin)
-        case _:  # Factor.NONE
+        case Factor.NONE:
             value = Fraction(1)
+        case unknown:
+            assert_never(unknown)
     return value
 
 

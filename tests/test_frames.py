@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -115,8 +116,7 @@ def test_every_kind_of_frame_gives_the_same_snapshot(kind: str, tmp_path: Path) 
 
 def test_pandas_is_read() -> None:
     """A pandas frame is read, with and without a way through Arrow."""
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(floats(BOOK))
+    frame = pd.DataFrame(floats(BOOK))
     assert prepare(frame).digest == prepare(BOOK).digest
 
     class Bare:
@@ -125,7 +125,7 @@ def test_pandas_is_read() -> None:
         columns = tuple(BOOK)
 
         def __getitem__(self, name: str) -> object:
-            return pandas.Series(BOOK[name])
+            return pd.Series(BOOK[name])
 
     assert prepare(Bare()).digest == prepare(BOOK).digest
 

@@ -144,6 +144,8 @@ def test_whole_numbers_pass_through_without_a_copy() -> None:
         (["1", "x1"], 1, "expected a decimal number, got 'x1'"),
         (["1", ""], 1, "expected a decimal number, got ''"),
         (["1", " 2"], 1, "expected a decimal number, got ' 2'"),
+        (["1", "\u0661"], 1, "expected a decimal number, got '\u0661'"),
+        (["1\n"], 0, "expected a decimal number"),
         (["NaN"], 0, "expected a decimal number, got 'NaN'"),
         (["1", "1e99"], 1, "got '1e99'"),
         (["1e999999999"], 0, "got '1e999999999'"),

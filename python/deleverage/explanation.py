@@ -246,21 +246,13 @@ def work(rule: ScoreRule, facts: Facts, *, money_unit: Fraction = Fraction(1)) -
     """
     profit = _profit(rule, facts)
     refused = _refused(rule, facts, profit)
-    if refused in (Reason.NO_BASIS, Reason.NO_EQUITY, Reason.THROUGH_BANKRUPTCY):
-        if refused is not Reason.NO_BASIS and rule.no_equity is NoEquity.ZERO:
-            numbers = f"equity {show(facts.equity * money_unit)}"
-            formula = "0, as equity is not positive"
-            return Working(
-                reason=Reason.SCORED, ratio=Fraction(0), formula=formula, numbers=numbers
-            )
-        return Working(reason=refused, ratio=None, formula="", numbers="")
+    by_equity = (Reason.NO_EQUITY, Reason.THROUGH_BANKRUPTCY)
+    if refused in by_equity and rule.no_equity is NoEquity.ZERO:
+        return _zero("0, as equity is not positive", f"equity {show(facts.equity * money_unit)}")
     if refused is not Reason.SCORED:
         return Working(reason=refused, ratio=None, formula="", numbers="")
     if profit < 0 and rule.loss is Loss.ZERO:
-        numbers = f"pnl {show(profit * money_unit)}"
-        return Working(
-            reason=Reason.SCORED, ratio=Fraction(0), formula="0 at a loss", numbers=numbers
-        )
+        return _zero("0 at a loss", f"pnl {show(profit * money_unit)}")
     basis = _basis(rule, facts, profit, money_unit)
     factor = _factor(rule, facts, money_unit)
     divides = profit < 0 and rule.loss is Loss.DIVIDE
@@ -274,6 +266,10 @@ class _Term:
     words: str
     numbers: str
     value: Fraction
+
+
+def _zero(formula: str, numbers: str) -> Working:
+    return Working(reason=Reason.SCORED, ratio=Fraction(0), formula=formula, numbers=numbers)
 
 
 def _joined(basis: _Term, factor: _Term, *, divides: bool, has_factor: bool) -> Working:
@@ -307,14 +303,12 @@ def _refused(rule: ScoreRule, facts: Facts, profit: Fraction) -> Reason:
         return Reason.THROUGH_BANKRUPTCY
     if rule.loss is Loss.EXCLUDE and profit <= 0:
         return Reason.NOT_IN_PROFIT
-    if rule.factor is Factor.OPEN_VALUE_OVER_MARGIN and facts.margin <= 0:
-        return Reason.NO_FACTOR
-    return Reason.SCORED
+    is_zeroed = profit < 0 and rule.loss is Loss.ZERO
+    unopened = rule.factor is Factor.OPEN_VALUE_OVER_MARGIN and facts.margin <= 0
+    return Reason.NO_FACTOR if unopened and not is_zeroed else Reason.SCORED
 
 
 def _lacks_basis(rule: ScoreRule, facts: Facts) -> bool:
-    if rule.basis is Basis.MARK_VALUE:
-        return _quotient(pnl, profit, "mark value", facts.mark_value, unit)
     if rule.basis is Basis.INITIAL_MARGIN:
         return facts.initial_margin <= 0
     if rule.basis is Basis.WALLET:

@@ -96,8 +96,8 @@ def assemble(tables: Tables, venue: Venue, *, derive_equity: bool) -> Assembly:
         pools=pools,
         position_id=order_keys(identity, tables.positions),
     )
-    lots, prices, scales = work.fit(drafts)
-    columns = work.columns(scales, lots, prices)
+    stakes, scales = work.fit(drafts)
+    columns = work.columns(scales, stakes)
     accounts = work.place_accounts(scales, columns, derive_equity=derive_equity)
     hedged = work.place_tiers(scales, columns, codes.neutral)
     return _finish(work, scales, columns, accounts, hedged)
@@ -190,49 +190,46 @@ class _Work:
         starts, _ = bounds(self.identity.section, markets)
         return list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
 
-    def fit(
-        self, drafts: Sequence[Draft]
-    ) -> tuple[list[Int64], list[Int64 | None], tuple[MarketScale, ...]]:
-        """Choose every unit, and give signed lots and entry prices of each market."""
+    def fit(self, drafts: Sequence[Draft]) -> tuple[list[Stake], tuple[MarketScale, ...]]:
+        """Choose every unit, and give signed lots and prices of each market."""
         qty, marks = self.identity.qty, self.tables.marks.numbers("mark_price")
         is_signed = not self.tables.positions.has("side")
-        lots, prices, stakes = [], [], []
+        stakes = []
         for draft, (start, stop) in zip(drafts, self.spans(len(drafts)), strict=True):
             part, mark = qty.part(start, stop), marks.part(draft.mark_row, draft.mark_row + 1)
             fitted = draft.fitted(part, self.amounts.prices(start, stop), mark)
-            market_lots = part.units(fitted.lot_size or Decimal(1), way_out=_LOT_WAY_OUT)
+            lots = part.units(fitted.lot_size or Decimal(1), way_out=_LOT_WAY_OUT)
             if not is_signed:
-                market_lots = _signed(market_lots, self.identity.section[start:stop])
+                lots = _signed(lots, self.identity.section[start:stop])
             unit = fitted.price_unit or Decimal(1)
             mark.units(unit, way_out="pass markets= with a finer price_unit")
-            prices.append(self.amounts.entry_prices(start, stop, unit))
-            lots.append(market_lots)
-            money = self.amounts.money(start, stop)
-            stakes.append(Stake(draft=fitted, lots=market_lots, prices=prices[-1], money=money))
+            stakes.append(
+                Stake(
+                    draft=fitted,
+                    lots=lots,
+                    valued=self.amounts.valued(lots, unit, start, stop),
+                    money=self.amounts.money(start, stop),
+                )
+            )
         units = {}
         for settle in {draft.settle for draft in drafts}:
             members = [stake for stake in stakes if stake.draft.settle == settle]
             shared = self.pools.money(settle) if self.pools is not None else []
             units[settle] = fit_money(members, shared)
         scales = tuple(stake.draft.scale(units[stake.draft.settle]) for stake in stakes)
-        return lots, prices, scales
+        return stakes, scales
 
-    def columns(
-        self,
-        scales: Sequence[MarketScale],
-        lots: Sequence[Int64],
-        prices: Sequence[Int64 | None],
-    ) -> Columns:
+    def columns(self, scales: Sequence[MarketScale], stakes: Sequence[Stake]) -> Columns:
         """Build the columns that come from positions alone."""
         parts: list[dict[str, Int64]] = []
-        for place, (scale, (start, stop)) in enumerate(
-            zip(scales, self.spans(len(scales)), strict=True)
+        for scale, stake, (start, stop) in zip(
+            scales, stakes, self.spans(len(scales)), strict=True
         ):
-            found = self.amounts.columns(scale, lots[place], prices[place], start, stop)
-            found = {"lots": lots[place], **found}
+            found = self.amounts.columns(scale, stake.lots, stake.valued, start, stop)
+            found = {"lots": stake.lots, **found}
             if self.venue.score.joint_hedge and self.identity.account is not None:
                 found["profit_lots"], found["profit_value"] = joint_profit(
-                    lots[place],
+                    stake.lots,
                     found["entry_value"],
                     self.identity.account[start:stop],
                     self._is_isolated(start, stop),

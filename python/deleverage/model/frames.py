@@ -371,11 +371,12 @@ def rank(keys: Keys) -> NDArray[np.uint64]:
         return keys.numbers
     texts = keys.as_text().rechunk()
     places = np.arange(len(texts), dtype=np.uint64)
-    if len(texts) < 2 or bool((texts.slice(1) > texts.slice(0, len(texts) - 1)).all()):  # noqa: PLR2004
+    rest = max(len(texts) - 1, 0)
+    if bool((texts.slice(1) > texts.slice(0, rest)).all()):
         return places
     order = texts.arg_sort().to_numpy()
     ordered = texts.gather(order)
-    is_same = (ordered.slice(1) == ordered.slice(0, len(texts) - 1)).to_numpy()
+    is_same = (ordered.slice(1) == ordered.slice(0, rest)).to_numpy()
     ranks = np.empty(len(texts), np.uint64)
     ranks[order] = places - np.append(0, np.cumsum(is_same)).astype(np.uint64)
     return ranks

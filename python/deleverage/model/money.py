@@ -42,50 +42,82 @@ class Amounts:
 
     def money(self, start: int, stop: int) -> tuple[Numbers, ...]:
         """Give the money columns of one market."""
-        names = (name for name in self.numbers if name not in (*_PRICES, "leverage"))
+        names = [name for name in self.numbers if name not in (*_PRICES, "leverage")]
         return tuple(self.numbers[name].part(start, stop) for name in names)
 
-    def entry_prices(self, start: int, stop: int, price_unit: Decimal) -> Int64 | None:
-        """Give entry prices in price units, or None where entry values are given."""
-        if "entry_value" in self.numbers:
-            return None
-        return self.numbers["entry_price"].part(start, stop).units(price_unit)
+    def valued(
+        self, lots: Int64, price_unit: Decimal, start: int, stop: int
+    ) -> dict[str, tuple[Int64, Int64]]:
+        """Give what a market's prices value: lots and price units, by the name of the price.
+
+        Args:
+            lots: (n,) int64 signed lots of its rows.
+            price_unit: of the market.
+            start: first of its rows.
+            stop: row after its last.
+
+        Raises:
+            InputError: names the first price that is no whole number of price units.
+        """
+        found = {}
+        for name in _PRICES:
+            if name not in self.numbers:
+                continue
+            numbers = self.numbers[name].part(start, stop)
+            prices, priced = numbers.units(price_unit), lots
+            if numbers.absent is not None:
+                # A row without a price is judged on its account: its own margin is never read.
+                prices = np.where(numbers.absent, np.int64(1), prices)
+                priced = np.where(numbers.absent, np.int64(0), lots)
+            found[name] = (priced, prices)
+        return found
 
     def columns(
-        self, scale: MarketScale, lots: Int64, entry_prices: Int64 | None, start: int, stop: int
+        self,
+        scale: MarketScale,
+        lots: Int64,
+        valued: Mapping[str, tuple[Int64, Int64]],
+        start: int,
+        stop: int,
     ) -> dict[str, Int64]:
         """Give one market's columns in whole units.
 
         Args:
             scale: the market.
             lots: (n,) int64 signed lots of its rows.
-            entry_prices: (n,) int64, or None where entry values are given.
+            valued: as `valued` gives it.
             start: first of its rows.
             stop: row after its last.
 
         Raises:
             InputError: names the first value that is no whole number of units, or too large.
         """
-        unit, out = (
-            scale.money_unit,
-            f"round it, or pass markets= with the money_unit of {scale.settle}",
-        )
-        found: dict[str, Int64] = {}
-        if entry_prices is None:
-            entry = self.numbers["entry_value"].part(start, stop)
-            found["entry_value"] = entry.units(unit, way_out=out)
-        else:
-            entry = self.numbers["entry_price"].part(start, stop)
-            found["entry_value"] = _valued(entry, scale, lots, entry_prices)
+        out = f"round it, or pass markets= with the money_unit of {scale.settle}".rstrip(" of")
+
+        def money(name: str) -> Int64:
+            numbers = self.numbers[name].part(start, stop)
+            if name in valued:
+                return _valued(numbers, scale, *valued[name])
+            return numbers.units(scale.money_unit, way_out=out)
+
+        found = {"entry_value": money(self.entry_source)}
         if self.margin_source is not None:
-            margin = self.numbers[self.margin_source].part(start, stop)
-            found["margin"] = _own_margin(margin, scale, lots, found["entry_value"], out)
+            margin = money(self.margin_source)
+            if self.margin_source != "margin":
+                numbers = self.numbers[self.margin_source].part(start, stop)
+                margin = _own_margin(numbers, scale, lots, found["entry_value"] - margin)
+            found["margin"] = margin
         for name in MONEY_COLUMNS[2:]:
             if name in self.numbers:
-                found[name] = self.numbers[name].part(start, stop).units(unit, way_out=out)
+                found[name] = money(name)
         if "leverage" in self.numbers:
             found["leverage"] = self.numbers["leverage"].part(start, stop).units(PPM)
         return found
+
+    @property
+    def entry_source(self) -> str:
+        """Which column the entry value comes from."""
+        return "entry_value" if "entry_value" in self.numbers else "entry_price"
 
 
 def read_amounts(
@@ -160,24 +192,9 @@ def _valued(numbers: Numbers, scale: MarketScale, lots: Int64, prices: Int64) ->
     return found
 
 
-def _own_margin(
-    numbers: Numbers, scale: MarketScale, lots: Int64, entry_value: Int64, way_out: str
-) -> Int64:
-    """Give the margin without unrealised profit, or derive it from a bankruptcy value or price."""
-    if numbers.column == "margin":
-        return numbers.units(scale.money_unit, way_out=way_out)
-    if numbers.column == "bankruptcy_value":
-        bankrupt = numbers.units(scale.money_unit, way_out=way_out)
-    else:
-        prices = numbers.units(scale.price_unit)
-        if numbers.absent is not None:
-            # A row without a price is judged on its account: its margin is never read.
-            prices = np.where(numbers.absent, np.int64(1), prices)
-            bankrupt = _valued(numbers, scale, np.where(numbers.absent, 0, lots), prices)
-        else:
-            bankrupt = _valued(numbers, scale, lots, prices)
-    distance = (entry_value - bankrupt) * np.sign(lots)
-    margin = -distance if scale.is_inverse else distance
+def _own_margin(numbers: Numbers, scale: MarketScale, lots: Int64, distance: Int64) -> Int64:
+    """Give the margin without unrealised profit from entry value less bankruptcy value."""
+    margin = distance * np.sign(lots) * (-1 if scale.is_inverse else 1)
     if numbers.absent is not None:
         margin[numbers.absent] = 0
     wrong = np.abs(margin) >= LIMIT
@@ -189,6 +206,7 @@ def _own_margin(
 def join(parts: Iterable[Mapping[str, Int64]]) -> dict[str, Int64]:
     """Put the columns of several markets one after the other; one market is not copied."""
     listed = list(parts)
+    listed = [part for part in listed if len(part["lots"])] or listed[:1]
     if len(listed) == 1:
         return dict(listed[0])
     return {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}

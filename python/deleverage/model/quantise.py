@@ -45,8 +45,8 @@ _POWERS_MOST = 22  # powers of ten that a double holds exactly
 _DECIMAL_DIGITS = 38
 _SAMPLE = 4096
 _ADJUSTED_MOST = 40
-_PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)$"
-_EXPONENT = r"^[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d{1,3}$"
+_PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)$"
+_EXPONENT = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,3}$"
 
 
 def unit_of(digits: int) -> Decimal:
@@ -417,7 +417,7 @@ def _from_text(numbers: Numbers, texts: pl.Series) -> Numbers:
         decimals = texts.cast(pl.Decimal(_DECIMAL_DIGITS, digits), strict=False)
         if not decimals.null_count():
             return _from_wide(numbers, decimals.to_physical(), digits)
-    values = [int(Fraction(text) * 10**digits) for text in texts]
+    values = [int(Fraction(Decimal(text)) * 10**digits) for text in texts]
     return replace(numbers, values=np.array(values, object), digits=digits)
 
 

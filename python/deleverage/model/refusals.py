@@ -40,7 +40,7 @@ def bad_value(
     )
 
 
-def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+def nearest_name(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Give `, did you mean 'x'?` for the nearest of several names, or nothing."""
     known = list(names)
     folded = {other.casefold(): other for other in known}

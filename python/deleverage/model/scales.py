@@ -1,12 +1,13 @@
 """The units of a market: what one lot, one price unit and one money unit are, and the mark.
 
 Given by a `markets` table, or inferred: quantities and prices take the coarsest 10^-k (k <= 9) that
-holds them exactly; money takes, per settlement asset, the coarsest 10^-k with k >= 6 (8 where a
-contract is inverse) that makes every entry value and every money column exact, as far as every
-value stays below 2^51. Beyond that an entry value is rounded once, half to even.
+holds them exactly; money takes, per settlement asset, the coarsest 10^-k with k >= 6 that makes
+every entry value and every money column exact, as far as every value stays below 2^51. Beyond that
+an entry value is rounded once, half to even. An inverse contract is only known by a table, whose
+money unit is never inferred: it is what the table says, else 1e-6 (inverse 1e-8).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -119,7 +120,7 @@ class MarketScale:
         Raises:
             InputError: the mark is not above zero, or its rate leaves 62 bits.
         """
-        rate = mark_rate(self.value_ratio * _per_unit(self, mark_price), self.market)
+        rate = _checked_rate(self.value_ratio * _per_unit(self, mark_price), self.market)
         return replace(
             self, mark_price=mark_price, mark_num=rate.numerator, mark_den=rate.denominator
         )
@@ -135,7 +136,7 @@ def _per_unit(scale: MarketScale, mark_price: Decimal) -> Fraction:
     return 1 / units if scale.is_inverse else units
 
 
-def mark_rate(rate: Fraction, market: str) -> Fraction:
+def _checked_rate(rate: Fraction, market: str) -> Fraction:
     """Check that a rate fits its columns.
 
     Raises:
@@ -297,14 +298,14 @@ class Stake:
 
     Attributes:
         draft: the market, with lot size and price unit.
-        lots: (n,) int64.
-        prices: (n,) int64 entry prices, or None where entry values are given.
+        lots: (n,) int64 signed lots.
+        valued: lots and price units of every price column whose value is booked, by its name.
         money: money columns of the market's rows.
     """
 
     draft: Draft
     lots: Int64
-    prices: Int64 | None
+    valued: Mapping[str, tuple[Int64, Int64]]
     money: tuple[Numbers, ...]
 
     def scale(self, digits: int) -> MarketScale:
@@ -341,15 +342,15 @@ def fit_money(stakes: Sequence[Stake], shared: Iterable[Numbers]) -> Decimal:
         )
     if given:
         return next(unit for unit in given if unit is not None)
-    is_inverse = any(stake.draft.kind == "inverse" for stake in stakes)
-    base = INVERSE_DIGITS if is_inverse else LINEAR_DIGITS
     money = [*shared, *(column for stake in stakes for column in stake.money)]
     out = _way_out("money_unit")
     needed = max(
         (one.fewest_digits(most=MONEY_DIGITS_MOST, way_out=out) for one in money), default=0
     )
     largest = max((one.largest() for one in money), default=Fraction(0))
-    return unit_of(_money_digits(stakes, needed=needed, base=max(base, needed), largest=largest))
+    return unit_of(
+        _money_digits(stakes, needed=needed, base=max(LINEAR_DIGITS, needed), largest=largest)
+    )
 
 
 def _money_digits(stakes: Sequence[Stake], *, needed: int, base: int, largest: Fraction) -> int:
@@ -381,21 +382,20 @@ def _fits(stakes: Sequence[Stake], digits: int, largest: Fraction) -> bool:
             return False
         if stake.largest_mark_value(scale) >= LIMIT:
             return False
-        if stake.prices is not None and _most_value(stake, scale) >= LIMIT:
+        if any(_most_value(*pair, scale) >= LIMIT for pair in stake.valued.values()):
             return False
     return True
 
 
-def _most_value(stake: Stake, scale: MarketScale) -> int:
-    """Give an entry value that no row exceeds: quick bound first, the rows only if it is tight."""
-    if stake.prices is None or not stake.lots.size:
+def _most_value(lots: Int64, prices: Int64, scale: MarketScale) -> int:
+    """Give a value that no row exceeds: quick bound first, the rows only if it is tight."""
+    if not lots.size:
         return 0
-    most = max(abs(int(stake.lots.max())), abs(int(stake.lots.min())))
-    price = int(stake.prices.min() if scale.is_inverse else stake.prices.max())
-    bound = scale.value(most, price)
+    most = max(abs(int(lots.max())), abs(int(lots.min())))
+    bound = scale.value(most, int(prices.min() if scale.is_inverse else prices.max()))
     if bound < LIMIT:
         return bound
-    found, _, _ = values(stake.lots, stake.prices, scale.value_ratio, is_inverse=scale.is_inverse)
+    found, _, _ = values(lots, prices, scale.value_ratio, is_inverse=scale.is_inverse)
     return LIMIT if found is None else LIMIT - 1
 
 
@@ -403,15 +403,12 @@ def _is_exact(stakes: Sequence[Stake], digits: int) -> bool:
     """Tell whether every entry value is a whole number of money units; a sample speaks first."""
     for part in (slice(0, _SAMPLE), slice(None)):
         for stake in stakes:
-            if stake.prices is None:
-                continue
             scale = stake.scale(digits)
             ratio, is_inverse = scale.value_ratio, scale.is_inverse
             if not is_inverse and ratio.denominator == 1:
                 continue
-            found, _, rounded = values(
-                stake.lots[part], stake.prices[part], ratio, is_inverse=is_inverse
-            )
-            if found is None or rounded >= 0:
-                return False
+            for lots, prices in stake.valued.values():
+                found, _, rounded = values(lots[part], prices[part], ratio, is_inverse=is_inverse)
+                if found is None or rounded >= 0:
+                    return False
     return True

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -186,6 +187,6 @@ def _listed(key: str, values: list[object], name: str) -> pl.Series:
 
 def _text(value: object, kinds: set[type]) -> str | None:
     """Write a number so that it reads back exactly; a NaN among text is a missing value."""
-    if value is None or (isinstance(value, float) and value != value and str in kinds):  # noqa: PLR0124
-        return None
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return None if str in kinds and isnan(value) else repr(value)
+    return None if value is None else str(value)
