@@ -1,11 +1,12 @@
 //! Bins of keys, narrow around each boundary of the bands: what one pass counts and remembers.
 //!
 //! A sample tells where each boundary will lie and how far that may be off; six thresholds a
-//! boundary, at fixed multiples of that error, cut the keys into bins. The pass notes each row's bin
-//! in a byte and sums the weight of each bin. The bins that hold a boundary are then known
+//! boundary, at fixed multiples of that error, cut the keys into bins. The pass notes each row's
+//! bin in a byte and sums the weight of each bin. The bins that hold a boundary are then known
 //! exactly, whatever the sample was, and only their rows are compared.
 
-use crate::lane::{LANE, Lane, nice_error, whole};
+use crate::lane::{LANE, Lane, nice_error};
+use crate::load::whole;
 use crate::simd::{Level, Task, dispatch};
 
 /// Most bands that bins are made for.
@@ -55,7 +56,7 @@ impl Bins {
 
     /// Number of bins of a side.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn bins(&self) -> usize {
         self.count + 1
     }
 

@@ -13,6 +13,7 @@ pub mod floor;
 pub mod groups;
 pub mod lane;
 pub mod lights;
+pub mod load;
 pub mod order;
 pub mod quantise;
 pub mod queue;

@@ -280,11 +280,11 @@ impl Work<'_, '_> {
         open: &mut Vec<Held>,
     ) {
         let first = side * usize::from(SHORT);
-        let whole: i128 = sums[first..first + bins.len()].iter().sum();
+        let whole: i128 = sums[first..first + bins.bins()].iter().sum();
         let n = i128::from(self.bands);
         let mut before = 0i128;
         let mut light = self.bands;
-        for bin in 0..bins.len() {
+        for bin in 0..bins.bins() {
             let code = first + bin;
             table[code] = light;
             let mut needs = Vec::new();

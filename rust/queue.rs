@@ -202,10 +202,9 @@ where
 fn part_above(items: &mut [Candidate], pivot: f64) -> usize {
     let mut split = 0;
     for at in 0..items.len() {
-        let item = items[at];
-        items[at] = items[split];
-        items[split] = item;
-        split += usize::from(item.key > pivot);
+        let is_above = items[at].key > pivot;
+        items.swap(at, split);
+        split += usize::from(is_above);
     }
     split
 }

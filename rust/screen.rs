@@ -7,7 +7,7 @@
 //! is lowered by 2^-30 of itself. `SLACK` is 32u, so that no row that counts is lost; the few that
 //! come along are judged by their lane.
 
-use crate::lane::to_float;
+use crate::load::to_float;
 use crate::rule::{Basis, Factor, Loss};
 use crate::score::Scorer;
 use crate::simd::Task;
@@ -142,56 +142,16 @@ impl Screen<'_, '_> {
         rows: Rows<'_>,
         seen: &mut u64,
     ) {
-        let rule = self.scorer.rule;
-        let rate = self.scorer.rate;
-        let value = rate.mark_num as f64 / rate.mark_den as f64;
-        let kind = if rate.is_inverse { -1.0 } else { 1.0 };
-        let direction = kind * f64::from(self.side);
-        let is_literal = rule.basis == Basis::PriceRatioLiteral;
-        let is_up = if is_literal { kind > 0.0 } else { direction > 0.0 };
-        let winners_only = BASIS == RATIO && rule.loss != Loss::Multiply;
+        let terms = Terms::new(self.scorer, self.side, self.floor);
         let other_side = if self.side > 0 { 0 } else { -1 };
-        let wallet_floor = rule.wallet_floor as f64;
-        let cut = self.floor;
         let mut verdicts = [0i64; BLOCK];
         let mut all = -1i64;
         let mut bits = *seen;
         for i in 0..BLOCK {
-            let mark = (to_float(rows.lots[i], &mut bits) * value).abs();
-            let entry = to_float(rows.entry[i], &mut bits);
-            let profit = direction * (mark - entry);
-            let size = mark + entry;
-            let equity = if BASIS != EQUITY && FACTOR == NONE {
-                1.0
-            } else if OWN {
-                to_float(rows.equity[i], &mut bits) + profit
-            } else {
-                to_float(rows.equity[i], &mut bits)
-            };
-            let (num, den) = match BASIS {
-                ENTRY => (profit, entry),
-                MARK => (profit, mark),
-                EQUITY => (profit, equity),
-                WALLET => (profit, to_float(rows.wallet[i], &mut bits).max(wallet_floor)),
-                RATIO if is_up => (mark, entry),
-                RATIO => (entry, mark),
-                _ => (profit, 1.0),
-            };
-            let factor = match FACTOR {
-                NOTIONAL => mark,
-                MAINTENANCE => to_float(rows.maintenance[i], &mut bits),
-                _ => 1.0,
-            };
-            let divisor = if FACTOR == NONE { 1.0 } else { equity };
-            let slack = slack::<BASIS, FACTOR, OWN>(size, factor, den, cut);
-            let margin = (num * factor + slack) - cut * den * divisor;
-            let mut verdict = margin.to_bits() as i64;
-            if winners_only {
-                verdict |= (profit + SLACK * size).to_bits() as i64;
-            }
-            verdict |= rows.lots[i] ^ other_side;
-            verdicts[i] = verdict;
-            all &= verdict;
+            let margin = terms.margin::<BASIS, FACTOR, OWN>(&rows, i, &mut bits);
+            // The sign bit says no: the score falls short, or the row stands on the other side.
+            verdicts[i] = margin | (rows.lots[i] ^ other_side);
+            all &= verdicts[i];
         }
         *seen = bits;
         if all < 0 {
@@ -232,6 +192,77 @@ struct Rows<'a> {
     equity: &'a [i64],
     maintenance: &'a [i64],
     wallet: &'a [i64],
+}
+
+/// What is the same for every row of a pass.
+#[derive(Clone, Copy)]
+struct Terms {
+    value: f64,
+    direction: f64,
+    is_up: bool,
+    winners_only: bool,
+    wallet_floor: f64,
+    cut: f64,
+}
+
+impl Terms {
+    #[inline(always)]
+    fn new(scorer: &Scorer<'_>, side: i8, cut: f64) -> Self {
+        let (rule, rate) = (scorer.rule, scorer.rate);
+        let kind = if rate.is_inverse { -1.0 } else { 1.0 };
+        let direction = kind * f64::from(side);
+        let is_literal = rule.basis == Basis::PriceRatioLiteral;
+        Self {
+            value: rate.mark_num as f64 / rate.mark_den as f64,
+            direction,
+            is_up: if is_literal { kind > 0.0 } else { direction > 0.0 },
+            winners_only: rule.loss != Loss::Multiply,
+            wallet_floor: rule.wallet_floor as f64,
+            cut,
+        }
+    }
+
+    /// Bits of n1·n2 + slack - c·d1·d2, whose sign says whether the row may reach the cut.
+    #[inline(always)]
+    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &self,
+        rows: &Rows<'_>,
+        i: usize,
+        bits: &mut u64,
+    ) -> i64 {
+        let mark = (to_float(rows.lots[i], bits) * self.value).abs();
+        let entry = to_float(rows.entry[i], bits);
+        let profit = self.direction * (mark - entry);
+        let size = mark + entry;
+        let equity = if BASIS != EQUITY && FACTOR == NONE {
+            1.0
+        } else if OWN {
+            to_float(rows.equity[i], bits) + profit
+        } else {
+            to_float(rows.equity[i], bits)
+        };
+        let (num, den) = match BASIS {
+            ENTRY => (profit, entry),
+            MARK => (profit, mark),
+            EQUITY => (profit, equity),
+            WALLET => (profit, to_float(rows.wallet[i], bits).max(self.wallet_floor)),
+            RATIO if self.is_up => (mark, entry),
+            RATIO => (entry, mark),
+            _ => (profit, 1.0),
+        };
+        let factor = match FACTOR {
+            NOTIONAL => mark,
+            MAINTENANCE => to_float(rows.maintenance[i], bits),
+            _ => 1.0,
+        };
+        let divisor = if FACTOR == NONE { 1.0 } else { equity };
+        let slack = slack::<BASIS, FACTOR, OWN>(size, factor, den, self.cut);
+        let margin = (num * factor + slack) - self.cut * den * divisor;
+        // A price ratio says nothing of the sign; elsewhere a loser cannot reach a positive cut.
+        let is_signed = BASIS == RATIO && self.winners_only;
+        let sign = if is_signed { (profit + SLACK * size).to_bits() } else { 0 };
+        (margin.to_bits() | sign) as i64
+    }
 }
 
 /// What rounding may have taken from the left side or added to the right.

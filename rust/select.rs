@@ -20,7 +20,9 @@ pub const CHUNK: usize = 1 << 16;
 /// Chunks after which the kept rows are cut back to what is needed.
 const WAVE: usize = 64;
 const SAMPLES: usize = 1 << 14;
-const FEWEST_SAMPLES: f64 = 12.0;
+const FEWEST_SAMPLES: f64 = 6.0;
+/// Rows of a sampled run.
+const RUN: usize = 4;
 
 /// What to offset.
 #[derive(Debug, Clone, Copy)]
@@ -111,9 +113,12 @@ impl Scan<'_, '_> {
         if stride < 2 {
             return Ok(None);
         }
-        // An odd stride that is no divisor of a period of 2^k rows.
-        let stride = stride | 1;
-        let picked: Vec<u32> = (0..rows).step_by(stride).map(|row| row as u32).collect();
+        // Short runs cost one cache line a column where single rows cost one each; an odd number of
+        // rows between them is no divisor of a period of 2^k rows.
+        let step = (stride * RUN) | 1;
+        let starts = (0..rows).step_by(step);
+        let picked: Vec<u32> =
+            starts.flat_map(|start| start..rows.min(start + RUN)).map(|row| row as u32).collect();
         let mut found = Vec::with_capacity(picked.len());
         with_lane(|lane| {
             let mut lanes = picked.chunks(LANE);
@@ -122,16 +127,17 @@ impl Scan<'_, '_> {
         let total = self.weight(&found);
         let size = |c: &Candidate| self.scorer.size(c) as f64;
         let squares: f64 = found.iter().map(|c| size(c) * size(c)).sum();
-        let share = need as f64 / stride as f64;
-        // What a sample holds of a share varies by the root of share times size: three errors.
+        let share = need as f64 * picked.len() as f64 / rows as f64;
+        // What a sample holds of a share varies by the root of share times size: two and a half
+        // errors.
         let error = (share * squares / (total.max(1) as f64)).sqrt();
         let mean = total as f64 / found.len().max(1) as f64;
-        let need = (share + margin * (3.0 * error + FEWEST_SAMPLES * mean)) as i128;
+        let need = (share + margin * (2.5 * error + FEWEST_SAMPLES * mean)) as i128;
         if need >= total || found.is_empty() {
             return Ok(None);
         }
         let (cut, _) = self.scorer.find_cut(&mut found, need, |c| self.scorer.size(c));
-        // Weight may sit in a few large rows: a dozen rows at least have to lie before the cut.
+        // Weight may sit in a few large rows: some rows at least have to lie before the cut.
         let fewest = (FEWEST_SAMPLES * margin) as usize;
         if cut >= fewest {
             return Ok(Some(found[cut]));

@@ -49,6 +49,21 @@ def test_rank_prints_each_queue_in_order(tmp_path: Path, capsysbinary: Capture) 
     assert first["score"] == pytest.approx(15_000 / 165_000 * 150_000 / 16_500)
 
 
+def test_rank_lists_who_has_no_place_last(tmp_path: Path, capsysbinary: Capture) -> None:
+    """A position without a place stands behind its queue, without a rank, with the reason."""
+    positions = POSITIONS.replace("64000,6400", "64000,-5000")
+    words = (*book(tmp_path, positions=positions), "--venue", "bitmex", "--side", "short")
+
+    done = call(capsysbinary, "rank", *words, "--market", "BTC-PERP", "--format", "json")
+    head = call(capsysbinary, "rank", *words, "--head", "9", "--format", "json")
+
+    assert ("bob", None, None, 0, "through_bankruptcy") == tuple(
+        done.json[-1][name] for name in ("account", "rank", "score", "light", "reason")
+    )
+    assert "bob" not in {row["account"] for row in head.json}
+    assert "5 with a place in a queue" in done.err
+
+
 def test_rank_shapes_hold_the_same_rows(tmp_path: Path, capsysbinary: Capture) -> None:
     """JSON, CSV and Parquet on standard output parse, and agree."""
     shapes = {

@@ -123,7 +123,7 @@ def test_a_floor_imports_only_from_floors_below() -> None:
             if FLOORS.get(there, FRONT_DOOR) >= FLOORS.get(here, 0):
                 wrong.append(f"{name}:{line} imports {module}")
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_the_front_door_is_light() -> None:
@@ -148,7 +148,7 @@ def test_a_dependency_stays_in_its_rooms(dependency: str) -> None:
         if under(module, {dependency}) and not under(house.module_name(name), allowed)
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_no_clock_and_no_chance_below_the_engine() -> None:
@@ -161,7 +161,7 @@ def test_no_clock_and_no_chance_below_the_engine() -> None:
         if under(module, CLOCKS_AND_CHANCE)
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_only_the_seam_names_python() -> None:
@@ -173,7 +173,7 @@ def test_only_the_seam_names_python() -> None:
         for word in re.finditer(r"\bpyo3\b|\bnumpy\s*::|\buse\s+numpy\b", house.rust_code(name))
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_unsafe_lives_in_one_file_and_says_why() -> None:
@@ -191,7 +191,7 @@ def test_unsafe_lives_in_one_file_and_says_why() -> None:
             if name != "rust/simd.rs" or re.search(r"SAFETY:|# Safety", reason) is None:
                 wrong.append(f"{name}:{number + 1}")
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_the_kernel_never_gives_up() -> None:
@@ -204,7 +204,7 @@ def test_the_kernel_never_gives_up() -> None:
         for word in re.finditer(words, code)
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_the_kernel_reads_no_world() -> None:
@@ -217,7 +217,7 @@ def test_the_kernel_reads_no_world() -> None:
         for word in re.finditer(words, code)
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_files_are_short() -> None:
@@ -252,7 +252,7 @@ def test_lines_fit_the_page() -> None:
         if len(line) > 100 or line != line.rstrip()
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_public_names_are_documented() -> None:
@@ -264,7 +264,7 @@ def test_public_names_are_documented() -> None:
         if not ast.get_docstring(node)  # type: ignore[arg-type]
     ]
 
-    assert [] == missing
+    assert missing == [], "\n".join(missing)
 
 
 def test_a_module_opens_with_its_idea() -> None:
@@ -276,7 +276,7 @@ def test_a_module_opens_with_its_idea() -> None:
             wrong.append(name)
     wrong += [name for name in KERNEL if not house.text(name).startswith("//! ")]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_public_names_are_listed_and_sorted() -> None:
@@ -293,7 +293,7 @@ def test_public_names_are_listed_and_sorted() -> None:
         if public and (not listed or public - set(listed[0])):
             wrong.append(f"{name}: {sorted(public - set(listed[0] if listed else []))}")
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_nothing_is_left_for_later() -> None:
@@ -307,7 +307,7 @@ def test_nothing_is_left_for_later() -> None:
         for word in words.finditer(house.text(name))
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def calls(node: ast.AST) -> set[str]:
@@ -338,7 +338,7 @@ def test_every_test_states_its_rule() -> None:
         if not ast.get_docstring(node) or not (asserts(node) or calls(node) & helpers)
     ]
 
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_every_rust_test_states_its_rule() -> None:
@@ -352,7 +352,7 @@ def test_every_rust_test_states_its_rule() -> None:
             if not says and (named is None or named[1].count("_") < SENTENCE_BREAKS):
                 wrong.append(f"{name}:{number + 1}")
 
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_no_test_looks_away() -> None:
@@ -368,7 +368,7 @@ def test_no_test_looks_away() -> None:
     ]
     wrong += [name for name in RUST if re.search(r"#\[ignore\b", house.rust_code(name))]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_no_text_names_a_machine() -> None:
@@ -383,7 +383,7 @@ def test_no_text_names_a_machine() -> None:
         for word in words.finditer(house.text(name))
     ]
 
-    assert [] == wrong
+    assert wrong == [], "\n".join(wrong)
 
 
 def test_locks_carry_hashes_and_no_host() -> None:

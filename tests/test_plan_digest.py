@@ -111,6 +111,7 @@ def test_other_marks_beside_a_snapshot_are_the_same_book_at_those_marks() -> Non
 def test_a_snapshot_is_not_given_its_inputs_twice(given: dict[str, object]) -> None:
     """Tables or another edition beside a snapshot are refused: they would not be used."""
     snapshot = prepare(BITMEX_BOOK, marks=at("700"), venue=BITMEX, markets=MARKETS)
+    request: dict[str, Any] = {"market": "BTC-PERP", "bankrupt_side": "short", "qty": 1}
 
     with pytest.raises(InputError, match=next(iter(given))):
-        plan(snapshot, market="BTC-PERP", bankrupt_side="short", qty=1, **given)  # type: ignore[arg-type]
+        plan(snapshot, **(request | given))

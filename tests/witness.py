@@ -75,9 +75,7 @@ def positions() -> pl.DataFrame:
     frame = text(_ROWS, _NAMES).with_columns(
         pl.lit("W").alias("market"), pl.col("position_id").cast(pl.UInt64)
     )
-    initial = [
-        str(round(float(row[4]) * float(row[5]) / float(row[8]), 6)) for row in _ROWS
-    ]
+    initial = [str(round(float(row[4]) * float(row[5]) / float(row[8]), 6)) for row in _ROWS]
     return frame.with_columns(pl.Series("initial_margin", initial))
 
 

@@ -3,7 +3,7 @@
 AdlError
 ├── InputError      (also ValueError)    the data is not what the contract says
 ├── StateError      (also RuntimeError)  the step is not allowed in this state
-├── VenueError      (also ValueError)    a venue edition is unknown, incomplete or contradicts itself
+├── VenueError      (also ValueError)    a venue edition is unknown or contradicts itself
 └── InvariantError  (also RuntimeError)  a guarantee broke: a defect of ours, never of the data
 
 What the market can do (a shortage, an empty queue) is a value of the result, not an error.
@@ -17,7 +17,7 @@ class AdlError(Exception):
 
 
 class InputError(AdlError, ValueError):
-    """The data is not what the contract says; the message names column, row, value and the way out."""
+    """The data is not what the contract says; the message names where, what and the way out."""
 
 
 class StateError(AdlError, RuntimeError):

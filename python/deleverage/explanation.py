@@ -12,7 +12,17 @@ from fractions import Fraction
 
 from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule
 
-__all__ = ["EntryNote", "Explanation", "Facts", "Outcome", "Pool", "Working", "show", "work"]
+__all__ = [
+    "EntryNote",
+    "Explanation",
+    "Facts",
+    "Outcome",
+    "Pool",
+    "Working",
+    "show",
+    "why_left_out",
+    "work",
+]
 
 _PPM = 1_000_000
 _DIGITS = 12

@@ -77,7 +77,7 @@ def _queue(ranked: pl.DataFrame, event: Bankruptcy) -> pl.DataFrame:
     candidates = in_queue_order(ranked).filter(
         pl.col("market").cast(pl.String) == event.market,
         pl.col("side").cast(pl.String) == _OPPOSITE[event.side],
-        pl.col("rank") > 0,
+        pl.col("rank").is_not_null(),
     )
     return candidates.select(columns)
 

@@ -11,7 +11,7 @@ from typer import Abort, TyperException
 
 from deleverage.errors import AdlError, InputError, InvariantError, VenueError
 
-__all__ = ["TRACEBACK_VARIABLE", "ExitCode", "OutputError", "guarded", "say"]
+__all__ = ["TRACEBACK_VARIABLE", "ExitCode", "OutputError", "ReaderWentAway", "guarded", "say"]
 
 TRACEBACK_VARIABLE = "DELEVERAGE_TRACEBACK"
 """Set to 1 to see where an unexpected failure happened."""
@@ -33,13 +33,19 @@ class OutputError(AdlError):
     """The result is ready, and writing it failed."""
 
 
+class ReaderWentAway(AdlError):  # noqa: N818 - nothing went wrong on our side
+    """Whoever read the data closed the pipe. No OSError: Typer would end the process on that."""
+
+
 def say(message: str) -> None:
     """Print words, never data, to standard error.
 
     Args:
         message: one line or several.
     """
-    sys.stderr.write(f"{message}\n")
+    if sys.stderr is not None:  # a process may be started without one
+        with suppress(OSError):
+            sys.stderr.write(f"{message}\n")
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -53,8 +59,9 @@ def guarded(command: Callable[[], int]) -> int:
     """
     try:
         code = command()
-        sys.stdout.flush()
-    except BrokenPipeError:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (BrokenPipeError, ReaderWentAway):
         return _reader_went_away()
     except (KeyboardInterrupt, Abort):
         say("deleverage: interrupted")
@@ -64,6 +71,8 @@ def guarded(command: Callable[[], int]) -> int:
         return _failed(error, ExitCode.BAD_INPUT if error.filename else ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - the last line of defence: nobody sees a traceback
         return _failed(error, _code_of(error))
+    except SystemExit as error:  # Typer's answer to a pipe that closes while it prints help
+        return _reader_went_away() if error.code == 1 else int(error.code or 0)
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
@@ -121,6 +130,8 @@ def _discard_output() -> None:
     """Let the interpreter's last flush of standard output not fail again."""
     try:
         sys.stdout.flush()
+    except AttributeError:
+        return
     except (OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         with suppress(OSError, ValueError):

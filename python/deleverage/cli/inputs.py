@@ -6,9 +6,8 @@ from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 
-import polars as pl
-
 from deleverage.errors import InputError
+from deleverage.model.sources import load
 from deleverage.venue import Venue
 
 __all__ = ["Inputs", "Request", "decimal_of", "nearest", "request_of", "unknown", "venue_of"]
@@ -161,10 +160,10 @@ def request_of(
     if inputs.bankrupt is None:
         missing = "--qty" if wanted is None else "--bankrupt-side"
         raise InputError(f"{missing}: expected a value, or a directory that an import wrote")
-    rows = pl.read_parquet(inputs.bankrupt).select("market", "bankrupt_side", "qty")
-    if market not in rows["market"]:
-        raise InputError(unknown("--market", market, rows["market"].unique().to_list()))
-    sides = dict(rows.filter(pl.col("market") == market).select("bankrupt_side", "qty").iter_rows())
+    rows = _bankrupt(inputs.bankrupt)
+    if market not in {name for name, _, _ in rows}:
+        raise InputError(unknown("--market", market, {name for name, _, _ in rows}))
+    sides = {side: size for name, side, size in rows if name == market}
     if bankrupt_side is None and len(sides) > 1:
         raise InputError(f"--bankrupt-side: expected one of {', '.join(sides)}, got nothing")
     side = bankrupt_side if bankrupt_side is not None else next(iter(sides))
@@ -202,6 +201,19 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     close = nearest(name, names) or names[:3]
     more = f" ({len(names)} in all)" if len(names) > len(close) else ""
     return f"{what}: expected one of {', '.join(close)}{more}, got {name!r}"
+
+
+def _bankrupt(path: Path) -> list[tuple[str, str, Decimal]]:
+    """Market, bankrupt side and quantity, as an import wrote them."""
+    name, frame = load(path, name="bankrupt")
+    columns = ("market", "bankrupt_side", "qty")
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(f"{name}: expected a column {missing[0]}, got {frame.columns}")
+    rows = frame.select(columns).iter_rows()
+    return [
+        (str(market), str(side), decimal_of(str(qty), option=name)) for market, side, qty in rows
+    ]
 
 
 def _of_directory(directory: Path) -> dict[str, Path]:

@@ -5,18 +5,20 @@ our engine and asks whether the plan keeps its promises; how many accounts it ha
 the published fills is printed and never judged, for the list does not say who was spared.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from deleverage.cli.agreement import EventPlan, plan_event_frames
 from deleverage.cli.exits import ExitCode, OutputError, say
-from deleverage.cli.inputs import decimal_of, venue_of
+from deleverage.cli.inputs import decimal_of, unknown, venue_of
 from deleverage.cli.options import Format
 from deleverage.cli.output import Sink, emit_record
 from deleverage.cli.tables import Page
 from deleverage.errors import InputError
 from deleverage.interop.hyperliquid import (
+    Event,
     EventFrames,
     MoneyRounding,
     event_frames,
@@ -72,8 +74,7 @@ def import_hyperliquid(
     chosen = _rounding(rounding)
     edition = venue_of(venue)
     events = split_events(read_fills(file))
-    if totals and len(events) > 1:
-        raise InputError(f"--published: expected a file of one event, got {len(events)} events")
+    _refuse_totals(totals, events)
     imported = []
     frames = [event_frames(event, rounding=chosen) for event in events]
     for event, parts in zip(events, frames, strict=True):
@@ -106,6 +107,16 @@ def _total(text: str) -> tuple[str, Decimal]:
     if not separator or not market:
         raise InputError(f"--published: expected MARKET=QTY, got {text!r}")
     return market, decimal_of(qty, option="--published")
+
+
+def _refuse_totals(totals: Mapping[str, Decimal], events: Sequence[Event]) -> None:
+    """Totals are for the markets of one event."""
+    if totals and len(events) > 1:
+        raise InputError(f"--published: expected a file of one event, got {len(events)} events")
+    markets = {fill.market for event in events for fill in event.fills}
+    for market in totals:
+        if market not in markets:
+            raise InputError(unknown("--published", market, markets))
 
 
 def _rounding(name: str) -> MoneyRounding:
@@ -186,6 +197,7 @@ def _page(imported: list[_Imported], *, is_terminal: bool) -> str:
     _add_published(page, imported)
     _add_deviations(page, imported)
     _add_planned(page, imported)
+    _add_totals(page, imported)
     return str(page)
 
 
@@ -334,3 +346,30 @@ def _add_planned(page: Page, imported: list[_Imported]) -> None:
         for plan in one.plans
     ]
     page.rows("check 2: our plan on the same positions", columns, rows)
+
+
+def _add_totals(page: Page, imported: list[_Imported]) -> None:
+    """Both checks in one number each, apart from one another."""
+    checks = [check for one in imported for check in one.checks]
+    plans = [plan for one in imported for plan in one.plans]
+    page.facts(
+        "check 1 in all",
+        {
+            "published fills": sum(check.fills for check in checks),
+            "cut by more than held": sum(len(check.over_cut) for check in checks),
+            "full closes": sum(check.full_closes for check in checks),
+            "of which the profit follows": sum(check.agreeing for check in checks),
+        },
+    )
+    page.facts(
+        "check 2 in all",
+        {
+            "plans": len(plans),
+            "sound": sum(plan.is_sound for plan in plans),
+            "met exactly": sum(plan.is_met for plan in plans),
+            "accounts we cut": sum(plan.accounts for plan in plans),
+            "accounts published": sum(plan.published_accounts for plan in plans),
+            "in both": sum(plan.shared_accounts for plan in plans),
+            "in both by the same size": sum(plan.same_size for plan in plans),
+        },
+    )

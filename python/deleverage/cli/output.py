@@ -11,14 +11,14 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 
 import polars as pl
 
-from deleverage.cli.exits import OutputError
+from deleverage.cli.exits import OutputError, ReaderWentAway
 from deleverage.cli.options import Format
 from deleverage.errors import InputError
 
@@ -52,6 +52,8 @@ TEXT_COLUMNS = frozenset(
 """Columns that are strings in JSON whatever their type: money, prices, sizes, ids."""
 
 
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_SYSTEM = ("/dev", "/proc", "/sys")
 _SUFFIXES = {
     ".json": Format.JSON,
     ".csv": Format.CSV,
@@ -87,20 +89,20 @@ class Sink:
         Raises:
             InputError: the command has no such shape, or Parquet would go to a terminal.
         """
-        path = None if output == "-" else Path(output)
+        path = None if output in _STANDARD_OUTPUT else Path(output)
         suffix = "" if path is None else path.suffix.lower()
         chosen = shape or _SUFFIXES.get(suffix, Format.TABLE)
         if chosen not in allowed:
             names = ", ".join(allowed)
             raise InputError(f"--format: expected one of {names} here, got {chosen}")
-        if chosen is Format.PARQUET and path is None and sys.stdout.isatty():
+        if chosen is Format.PARQUET and path is None and _is_terminal():
             raise InputError("--format parquet: expected -o FILE or a pipe, got a terminal")
         return cls(format=chosen, path=path)
 
     @property
     def is_terminal(self) -> bool:
         """Whether a person watches the data arrive."""
-        return self.path is None and sys.stdout.isatty()
+        return self.path is None and _is_terminal()
 
     def write_text(self, text: str) -> None:
         """Write text; a last newline is added where it is missing.
@@ -110,7 +112,7 @@ class Sink:
 
         Raises:
             OutputError: the file cannot be written.
-            BrokenPipeError: the reader of standard output went away.
+            ReaderWentAway: nobody reads standard output any more.
         """
         ended = text if text.endswith("\n") else f"{text}\n"
         self.write_bytes(ended.encode())
@@ -123,7 +125,7 @@ class Sink:
 
         Raises:
             OutputError: the file cannot be written.
-            BrokenPipeError: the reader of standard output went away.
+            ReaderWentAway: nobody reads standard output any more.
         """
         if self.path is None:
             _write_standard_output(data)
@@ -175,15 +177,17 @@ def json_value(value: object) -> object:
     """Turn a value into what JSON can hold without changing a number.
 
     Args:
-        value: a scalar, a mapping, a sequence or a frame.
+        value: a scalar, a mapping, a record, a sequence or a frame.
 
     Returns:
         The same as JSON types.
     """
     if isinstance(value, pl.DataFrame):
         return list(_json_records(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return json_value({one.name: getattr(value, one.name) for one in fields(value)})
     if isinstance(value, Mapping):
-        return {str(key): json_value(inner) for key, inner in value.items()}
+        return {str(key): _json_named(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_value(inner) for inner in value]
     return _json_scalar(value)
@@ -209,10 +213,13 @@ def _json_rows(frame: pl.DataFrame) -> str:
 def _json_records(frame: pl.DataFrame) -> Iterator[dict[str, object]]:
     """The rows as JSON objects."""
     for row in frame.iter_rows(named=True):
-        yield {
-            name: _as_text(value) if name in TEXT_COLUMNS else json_value(value)
-            for name, value in row.items()
-        }
+        yield {name: _json_named(name, value) for name, value in row.items()}
+
+
+def _json_named(name: str, value: object) -> object:
+    """A value under its name: ids, money, prices and sizes are text."""
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return _as_text(value) if name in TEXT_COLUMNS and is_number else json_value(value)
 
 
 def _as_text(value: object) -> str | None:
@@ -236,30 +243,49 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(texts)
 
 
+def _is_terminal() -> bool:
+    """Whether standard output is a terminal; a process may have none."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def _write_standard_output(data: bytes) -> None:
     """Write to standard output and see it through."""
+    if sys.stdout is None:
+        raise OutputError("standard output: expected an open one, got none")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderWentAway from error
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror}; nothing more was written") from error
 
 
 def _write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; devices and pipes are written in place."""
+    """Write a file whole or not at all; devices, pipes and what a link names are kept."""
     try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as device:
-                device.write(data)
+        real = path.resolve()
+        if _is_replaceable(path, real):
+            _replace_file(real, data)
             return
-        _replace_file(path, data)
-    except BrokenPipeError:
-        raise
+        with path.open("wb") as device:
+            device.write(data)
+    except BrokenPipeError as error:
+        raise ReaderWentAway from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _is_replaceable(path: Path, real: Path) -> bool:
+    """Whether a path names a plain file, or nothing yet, outside of the system's own folders.
+
+    `/dev/fd/3` may lead to a plain file that another process holds open: replacing that file, or
+    the link itself, would take it away from under everybody else.
+    """
+    places = (path.absolute(), real)
+    is_system = any(place.is_relative_to(folder) for place in places for folder in _SYSTEM)
+    return not is_system and (real.is_file() or not real.exists())
 
 
 def _replace_file(path: Path, data: bytes) -> None:

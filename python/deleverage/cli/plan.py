@@ -1,13 +1,14 @@
 """`deleverage plan`: who is cut, by how much, at what price, and why."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from deleverage import planning
 from deleverage.cli.exits import ExitCode, say
 from deleverage.cli.inputs import Inputs, decimal_of, request_of, venue_of
 from deleverage.cli.options import Format, Side
 from deleverage.cli.output import Sink, emit_frame, emit_record
-from deleverage.cli.tables import Page
+from deleverage.cli.tables import Page, cell
 
 __all__ = ["Wish", "plan_event", "plan_facts"]
 
@@ -72,14 +73,17 @@ def plan_event(inputs: Inputs, wish: Wish, *, shape: Format | None, output: str)
     )
     explanation = None if wish.explain is None else str(plan.explain(wish.explain))
     _write(plan, explanation, wish, sink)
+    for note in (*plan.notes, plan.price_note):
+        if note:
+            say(note)
     if plan.unfilled > 0:
-        say(f"not fully covered: {plan.unfilled} of {request.qty} contracts are left")
+        say(f"not fully covered: {cell(plan.unfilled)} of {cell(request.qty)} contracts are left")
         return ExitCode.NOT_COVERED
     return ExitCode.DONE
 
 
 def plan_facts(plan: planning.Plan) -> dict[str, object]:
-    """The plan without its fills, for people and for JSON.
+    """The plan without its frames, for people and for JSON.
 
     Args:
         plan: what `plan` returned.
@@ -88,11 +92,15 @@ def plan_facts(plan: planning.Plan) -> dict[str, object]:
         Value by name.
     """
     return {
-        "fills": plan.fills.height,
-        "closed": plan.fills["qty_closed"].sum(),
+        "market": plan.market,
+        "bankrupt_side": plan.bankrupt_side,
+        "requested": plan.requested,
+        "netted": plan.netted,
+        "closed": sum(plan.fills["qty_closed"].to_list(), Decimal(0)),
         "unfilled": plan.unfilled,
         "cut": plan.cut,
         "reason": plan.reason,
+        "price_note": plan.price_note,
         "digest": plan.digest,
     }
 
@@ -101,7 +109,7 @@ def _write(plan: planning.Plan, explanation: str | None, wish: Wish, sink: Sink)
     """The plan in the sink's shape."""
     if sink.format in (Format.CSV, Format.PARQUET):
         emit_frame(plan.fills, sink, table=str)
-        say(f"{plan.fills.height} fills, unfilled {plan.unfilled}, digest {plan.digest}")
+        say(f"{plan}, digest {plan.digest}")
         if explanation is not None:
             say(explanation)
         return
@@ -109,10 +117,14 @@ def _write(plan: planning.Plan, explanation: str | None, wish: Wish, sink: Sink)
     def table() -> str:
         page = Page(is_terminal=sink.is_terminal)
         page.frame("fills", plan.fills)
-        page.facts(f"plan for {wish.market} by {wish.venue}", plan_facts(plan))
+        for title, frame in (("left out", plan.left_out), ("own legs", plan.own_legs)):
+            if frame.height:
+                page.frame(title, frame)
+        page.facts(f"plan by {wish.venue}", plan_facts(plan))
         if explanation is not None:
             page.text(explanation)
         return str(page)
 
-    record = plan_facts(plan) | {"fills": plan.fills, "explanation": explanation}
+    frames = {"fills": plan.fills, "left_out": plan.left_out, "own_legs": plan.own_legs}
+    record = plan_facts(plan) | frames | {"notes": plan.notes, "explanation": explanation}
     emit_record(record, sink, table=table)

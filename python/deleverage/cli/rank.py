@@ -55,7 +55,7 @@ def rank_positions(
     chosen = in_queue_order(_filtered(ranked, market=market, side=side))
     if head is not None:
         chosen = chosen.filter(pl.col("rank").is_between(1, head))
-    placed = int((ranked["rank"] > 0).sum())
+    placed = ranked.height - ranked["rank"].null_count()
     say(f"{ranked.height} positions, {placed} with a place in a queue, by {venue}")
     emit_frame(chosen, sink, table=lambda frame: _table(frame, sink, is_cut=head is None))
     return ExitCode.DONE
@@ -72,8 +72,8 @@ def in_queue_order(ranked: pl.DataFrame) -> pl.DataFrame:
     """
     return ranked.sort(
         pl.col("market").cast(pl.String),
-        pl.col("side").cast(pl.String) if "side" in ranked.columns else -pl.col("qty").sign(),
-        pl.col("rank") == 0,
+        _side(ranked),
+        pl.col("rank").is_null(),
         "rank",
         maintain_order=True,
     )
@@ -86,12 +86,17 @@ def _filtered(ranked: pl.DataFrame, *, market: str | None, side: Side | None) ->
         if ranked.height and market not in names:
             raise InputError(unknown("--market", market, names.unique().to_list()))
         ranked = ranked.filter(names == market)
-    if side is not None and "side" in ranked.columns:
-        ranked = ranked.filter(pl.col("side").cast(pl.String) == side.value)
-    elif side is not None:
-        is_long = pl.col("qty").cast(pl.Float64) > 0
-        ranked = ranked.filter(is_long if side is Side.LONG else ~is_long)
+    if side is not None:
+        ranked = ranked.filter(_side(ranked) == side.value)
     return ranked
+
+
+def _side(ranked: pl.DataFrame) -> pl.Expr:
+    """The side of each row, from its column or from the sign of its quantity."""
+    if "side" in ranked.columns:
+        return pl.col("side").cast(pl.String)
+    is_short = pl.col("qty").cast(pl.String).str.starts_with("-")
+    return pl.when(is_short).then(pl.lit(Side.SHORT.value)).otherwise(pl.lit(Side.LONG.value))
 
 
 def _table(frame: pl.DataFrame, sink: Sink, *, is_cut: bool) -> str:

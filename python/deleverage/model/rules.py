@@ -63,7 +63,7 @@ class NoEquity(StrEnum):
 
 
 class Scope(StrEnum):
-    """Whose equity judges a position: its own margin's, its account's, or as its margin mode says."""
+    """Whose equity judges a position: its own, its account's, or as its margin mode says."""
 
     POSITION = "position"
     ACCOUNT = "account"

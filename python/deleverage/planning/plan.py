@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 
+from deleverage.errors import InvariantError
 from deleverage.explanation import Explanation
 from deleverage.model.digest import text_digest
 from deleverage.model.quantise import decimal_of
@@ -298,10 +299,16 @@ def _take(side: QueueSide, lots: int, barred: tuple[str, ...]) -> _Taken:
         everywhere = [side.rows_of(account) for account in barred]
         selection = side.select(lots, np.unique(np.concatenate(everywhere)))
     rows = side.order(selection.rows)
-    # Both are permutations of the same rows: look the closed lots up by row.
-    by_row = np.argsort(selection.rows)
-    places = by_row[np.searchsorted(selection.rows, rows, sorter=by_row)]
-    return _Taken(rows=rows, lots=selection.lots[places], unfilled=selection.unfilled)
+    closed = np.abs(side.columns.lots[rows])
+    # All are taken whole, but for the last one.
+    closed[-1:] -= int(closed.sum()) + selection.unfilled - lots
+    if selection.unfilled < 0 or (len(rows) and not 0 < closed[-1] <= abs(_last(side, rows))):
+        raise InvariantError(f"plan: expected {lots} lots closed and unfilled, got another sum")
+    return _Taken(rows=rows, lots=closed, unfilled=selection.unfilled)
+
+
+def _last(side: QueueSide, rows: Int64) -> int:
+    return int(side.columns.lots[rows[-1]])
 
 
 def _barred_rows(side: QueueSide, rows: Int64, barred: tuple[str, ...]) -> Int64:
