@@ -46,7 +46,7 @@ types: $(BUILT) ## Check the types, and the kernel's stub against the kernel.
 	$(BIN)/python -m mypy.stubtest deleverage._core
 
 bench: $(BUILT) ## Measure the kernel and write benches/README.md.
-	$(BIN)/deleverage bench $(ARGS)
+	$(BIN)/deleverage bench --write-readme $(ARGS)
 
 lock: ## Lock the Python tools again, with hashes.
 	$(BIN)/python -m pip install --quiet uv

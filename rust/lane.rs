@@ -393,7 +393,8 @@ fn by_loss<const BASIS: u8, const FACTOR: bool>(loss: Loss, has_equity: bool, la
 /// Divides first, then multiplies: basis, factor, product, and whether the row is nice.
 #[inline(always)]
 fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool, lane: &mut Lane) {
-    let guard_limit = if has_equity { NICE_LIMIT } else { f64::INFINITY };
+    // Lanes are lent: where no equity is read, its guard is that of an earlier use.
+    let is_free = i64::from(!has_equity);
     for i in 0..LANE {
         let (profit, size) = (lane.profit[i], lane.size[i]);
         let is_loss = profit < 0.0;
@@ -423,7 +424,7 @@ fn finish<const BASIS: u8, const FACTOR: bool, const LOSS: u8>(has_equity: bool,
         if LOSS == DIVIDE || LOSS == EXCLUDE || is_stepped {
             nice &= i64::from(profit.abs() > SURE_SIGN * size);
         }
-        nice &= i64::from(size <= guard_limit * lane.guard[i]);
+        nice &= is_free | i64::from(size <= NICE_LIMIT * lane.guard[i]);
         let product = if FACTOR { basis * factor } else { basis };
         let score = match LOSS {
             ZERO if is_loss => 0.0,

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from commandline import POSITIONS, Done, book, call
+from deleverage.venue import venues
 
 Capture = pytest.CaptureFixture[bytes]
 Words = Sequence[str | Path]
@@ -62,6 +63,19 @@ def test_rank_lists_who_has_no_place_last(tmp_path: Path, capsysbinary: Capture)
     )
     assert "bob" not in {row["account"] for row in head.json}
     assert "5 with a place in a queue" in done.err
+
+
+def test_rank_takes_signed_sizes(tmp_path: Path, capsysbinary: Capture) -> None:
+    """Without a side column the sign is the side, for the order and for --side."""
+    positions = "account,market,qty,entry_price,margin\na,1,-2,66000,9000\nb,1,2,61000,9000\n"
+    words = book(tmp_path, positions=positions, marks="market,mark_price\n1,60000\n")
+    options = ("--venue", "bitmex", "--format", "json")
+
+    both = call(capsysbinary, "rank", *words, *options)
+    short = call(capsysbinary, "rank", *words, *options, "--side", "short", "--market", "1")
+
+    assert ["b", "a"] == [row["account"] for row in both.json]
+    assert ["a"] == [row["account"] for row in short.json]
 
 
 def test_rank_shapes_hold_the_same_rows(tmp_path: Path, capsysbinary: Capture) -> None:
@@ -229,6 +243,25 @@ def test_the_demo_shows_the_whole_story(capsysbinary: Capture) -> None:
         assert part in done.text
 
 
+def test_every_edition_can_be_seen_at_work(capsysbinary: Capture) -> None:
+    """The demo runs by every edition that is shipped, whatever inputs its rule reads."""
+    codes = {
+        name: call(capsysbinary, "demo", "--positions", "200", "--venue", name).code
+        for name in venues()
+    }
+
+    assert {} == {name: code for name, code in codes.items() if code not in (0, 4)}
+
+
+def test_the_demo_settles_at_the_previous_mark(capsysbinary: Capture) -> None:
+    """An edition that settles at the previous mark finds it in the crash."""
+    words = ("demo", "--positions", "200", "--venue", "hyperliquid", "--format", "json")
+    record = call(capsysbinary, *words).json
+
+    assert "" == record["plan"]["price_note"]
+    assert ["59038"] == sorted({fill["price"] for fill in record["first_fills"]})
+
+
 def test_the_demo_is_the_same_every_time(capsysbinary: Capture) -> None:
     """One seed is one crash, byte for byte; another seed is another."""
     first = call(capsysbinary, "demo", "--positions", "2000", "--format", "json")
@@ -273,7 +306,7 @@ def test_an_output_that_cannot_be_written_fails(
 def started(folder: Path, *words: str | Path, **options: int) -> subprocess.Popen[bytes]:
     """The command in a process of its own."""
     command = [sys.executable, "-m", "deleverage.cli", *map(str, words)]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, **options)
 
 
 def test_a_reader_that_goes_away_is_no_failure_of_ours(tmp_path: Path) -> None:

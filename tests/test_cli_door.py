@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -217,14 +218,29 @@ def test_no_rows_are_still_data(shape: Format, tmp_path: Path) -> None:
     assert {Format.JSON: "[]\n", Format.CSV: ",".join(FRAME.columns) + "\n"}[shape] == text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A record with an id, a fact and a figure."""
+
+    position_id: int
+    is_partial: bool
+    score: float
+
+
 def test_a_record_holds_exact_numbers(tmp_path: Path) -> None:
-    """Decimals in a record are strings without an exponent, frames are lists of rows."""
-    record = {"unfilled": Decimal("1E+3"), "fills": FRAME.select("account"), "none": None}
+    """Decimals are strings without an exponent, ids strings, frames lists, records objects."""
+    record = {
+        "unfilled": Decimal("1E+3"),
+        "fills": FRAME.select("account"),
+        "cut": Kept(position_id=2**63, is_partial=True, score=0.5),
+        "none": None,
+    }
     emit_record(record, Sink(format=Format.JSON, path=tmp_path / "r.json"), table=str)
 
     assert {
         "unfilled": "1000",
         "fills": [{"account": "ann"}, {"account": 'bo"b,'}],
+        "cut": {"position_id": "9223372036854775808", "is_partial": True, "score": 0.5},
         "none": None,
     } == json.loads((tmp_path / "r.json").read_text())
 
@@ -276,6 +292,41 @@ def test_a_device_is_written_in_place() -> None:
     Sink(format=Format.TABLE, path=Path(os.devnull)).write_text("gone")
 
     assert Path(os.devnull).is_char_device()
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """Through a link the file behind it is written, and the link is left."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "real" / "rows.txt")
+
+    Sink(format=Format.TABLE, path=link).write_text("new")
+
+    assert link.is_symlink()
+    assert "new\n" == (tmp_path / "real" / "rows.txt").read_text()
+
+
+def test_an_open_file_of_the_process_is_written_in_place(tmp_path: Path) -> None:
+    """A descriptor under /dev is written into, not replaced, though a plain file is behind it."""
+    with (tmp_path / "rows.txt").open("w+b") as file:
+        Sink(format=Format.TABLE, path=Path(f"/dev/fd/{file.fileno()}")).write_text("new")
+
+        assert b"new\n" == file.read()
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_has_more_than_one_name(name: str) -> None:
+    """`-` and the device's name are standard output, which is never replaced by a file."""
+    assert Sink.of(None, name, allowed=tuple(Format)).path is None
+
+
+def test_a_process_without_standard_output_is_told() -> None:
+    """Started with standard output closed, a command ends with 1 and says so."""
+    code = "import sys; sys.stdout = None; from deleverage.cli import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code, "venues"], capture_output=True, check=False)
+
+    assert 1 == done.returncode
+    assert b"standard output: expected an open one, got none" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["absent/rows.txt", "."])

@@ -84,7 +84,7 @@ def test_an_import_can_be_planned_and_ranked(tmp_path: Path, capsysbinary: Captu
 
 def test_the_two_checks_are_kept_apart(tmp_path: Path, capsysbinary: Capture) -> None:
     """What is published is checked by itself; our plan is sound and counts whom both cut."""
-    (event,) = imported(capsysbinary, tmp_path, EVENT, "--published", "SOL=17.5")  # type: ignore[misc]
+    (event,) = imported(capsysbinary, tmp_path, EVENT, "--published", "SOL=17.5")
 
     (published,) = event["published"]
     (planned,) = event["planned"]
@@ -111,14 +111,14 @@ def test_a_report_for_people_shows_both_tables(tmp_path: Path, capsysbinary: Cap
     assert 0 == done.code
     for part in ("intake", "check 1", "check 2", "published profit is not", "u4"):
         assert part in done.text
-    assert "4 fills, 1 events" in done.err
+    assert "fills: 4, events: 1" in done.err
 
 
 def test_several_events_go_into_folders_of_their_own(tmp_path: Path, capsysbinary: Capture) -> None:
     """Fills of several block times are written apart, each a folder that can be planned."""
     events = imported(capsysbinary, tmp_path, [*EVENT, fill("u1", "1", "-3", "50", time="2000")])
 
-    assert ["1000", "2000"] == [event["event"] for event in events]  # type: ignore[attr-defined]
+    assert ["1000", "2000"] == [event["event"] for event in events]
     assert ["1000", "2000"] == sorted(path.name for path in (tmp_path / "in").iterdir())
     plan = call(
         capsysbinary,
@@ -144,12 +144,12 @@ def test_a_published_total_that_is_not_met_fails(tmp_path: Path, capsysbinary: C
 def test_a_shortage_is_shown_and_no_failure(tmp_path: Path, capsysbinary: Capture) -> None:
     """A loser that the venue cut is left by our rule: unfilled, sound, and the import is done."""
     rows = [*EVENT, fill("u4", "1", "-1", "30")]
-    (event,) = imported(capsysbinary, tmp_path, rows, rounding="down")  # type: ignore[misc]
+    (event,) = imported(capsysbinary, tmp_path, rows, rounding="down")
 
     (planned,) = event["planned"]
     assert (True, True) == (planned["is_sound"], planned["is_met"])
 
-    (event,) = imported(capsysbinary, tmp_path, [fill("u4", "1", "-1", "30")])  # type: ignore[misc]
+    (event,) = imported(capsysbinary, tmp_path, [fill("u4", "1", "-1", "30")])
 
     (planned,) = event["planned"]
     assert (True, False, "1") == (planned["is_sound"], planned["is_met"], planned["unfilled"])

@@ -146,3 +146,17 @@ def test_links_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_paths_that_are_named_exist() -> None:
+    """Every path that a Markdown file of the top level names in code leads to something."""
+    pages = [name for name in house.tracked() if re.fullmatch(r"\w+\.md", name)]
+    folders = "tests|rust|python|docs|benches|examples|requirements"
+    missing = [
+        f"{page}: {path}"
+        for page in pages
+        for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", house.text(page))
+        if not (ROOT / path).exists()
+    ]
+
+    assert missing == [], "\n".join(missing)

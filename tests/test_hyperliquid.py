@@ -54,7 +54,7 @@ def made(row: int = 1, **changes: str) -> AdlFill:
         "equity": "105",
     } | changes
     words = {"account", "market", "time_ms"}
-    return AdlFill(row=row, **{n: v if n in words else Decimal(v) for n, v in values.items()})  # type: ignore[arg-type]
+    return AdlFill(row=row, **{n: v if n in words else Decimal(v) for n, v in values.items()})
 
 
 def event_of(*fills: AdlFill) -> Event:
@@ -182,7 +182,7 @@ def test_the_first_price_of_a_market_is_its_mark() -> None:
 
 def test_blocks_are_events_of_their_own() -> None:
     """One user cut at two times is in two events, earliest first, never merged."""
-    late, early = made(1, time_ms=2_000), made(2)  # type: ignore[arg-type]
+    late, early = made(1, time_ms=2_000), made(2)
 
     events = split_events([late, early])
 

@@ -1,6 +1,8 @@
 """Plan at the frame level: what is asked, what is refused, and what a plan promises."""
 
 from decimal import Decimal
+from random import Random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -380,3 +382,81 @@ def test_what_is_asked_is_closed_netted_or_left(
     assert fills["position_id"].to_list() == queue["position_id"].to_list()[: fills.height]
     assert fills["rank_in_queue"].to_list() == list(range(1, fills.height + 1))
     assert outcome.unfilled == 0 or fills.height in (0, queue.height)
+
+
+MIXED = st.lists(
+    st.fixed_dictionaries(
+        {
+            "account": st.sampled_from("abcz"),
+            "side": st.sampled_from(["long", "short"]),
+            "qty": st.integers(1, 9),
+            "entry_price": st.integers(900, 1100),
+            "margin": st.integers(1, 2000),
+            "margin_mode": st.sampled_from(["isolated", "cross", "portfolio"]),
+            "status": st.sampled_from(["open", "open", "liquidating"]),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+POOLS = {"account": list("abcz"), "equity": ["9000", "4000", "500", "-20"]}
+
+
+@given(rows=MIXED, qty=st.integers(1, 60), turn=st.randoms(use_true_random=False))
+def test_cross_legs_of_the_bankrupt_account_give_first(
+    rows: list[dict[str, object]], qty: int, turn: Random
+) -> None:
+    """Own cross legs are netted up to the quantity, others cover the rest, in any order of rows."""
+    positions = book(rows)
+    numbers = list(range(positions.height))
+    turn.shuffle(numbers)
+    request: dict[str, Any] = {
+        "marks": at("1000"),
+        "venue": Venue.load("generic"),
+        "accounts": POOLS,
+        "qty": qty,
+        "bankrupt_account": "z",
+    }
+    outcome = bitmex_plan(positions, **request)
+    shuffled = bitmex_plan(positions[numbers], **request)
+    mine = [row for row in rows if row["account"] == "z"]
+    own = [row for row in mine if row["side"] == "long"]
+    isolated = [row["margin_mode"] == "isolated" for row in mine if row["side"] == "short"]
+    may_net = not isolated or not all(isolated)
+    cross = sum(int(str(row["qty"])) for row in own if row["margin_mode"] != "isolated")
+
+    assert outcome.netted == (min(qty, cross) if may_net else 0)
+    assert outcome.fills["qty_closed"].sum() + outcome.netted + outcome.unfilled == qty
+    assert "z" not in outcome.fills["account"]
+    assert outcome.own_legs["qty_closed"].sum() == outcome.netted
+    assert outcome.own_legs.height == len(own)
+    assert (shuffled.digest, shuffled.fills.rows()) == (outcome.digest, outcome.fills.rows())
+
+
+def test_a_signed_quantity_is_a_side() -> None:
+    """Without a side column the sign of the quantity is the side, and the plan is the same."""
+    is_short = pl.col("side") == "short"
+    signed = pl.when(is_short).then("-" + pl.col("qty")).otherwise(pl.col("qty"))
+    outcome = bitmex_plan(BITMEX_BOOK.with_columns(qty=signed).drop("side"))
+
+    assert outcome.fills.rows() == bitmex_plan().fills.rows()
+
+
+def test_accounts_may_be_numbers() -> None:
+    """Whole numbers name accounts too, in the frame and in the request, as numbers or as text."""
+    numbers = pl.col("account").replace("zed", "77").cast(pl.UInt64)
+    outcome = bitmex_plan(
+        BITMEX_BOOK.with_columns(account=numbers), bankrupt_account=77, exclude=[2, "4"]
+    )
+
+    assert outcome.fills["account"].to_list() == [5]
+    assert outcome.explain(5).is_cut
+    assert outcome.notes == ()
+
+
+def test_without_ids_a_plan_names_accounts_only() -> None:
+    """Where positions have no id the column stays, empty, and the order is the accounts'."""
+    outcome = bitmex_plan(BITMEX_BOOK.drop("position_id"))
+
+    assert outcome.fills["position_id"].null_count() == outcome.fills.height
+    assert closed(outcome) == closed(bitmex_plan())

@@ -1,6 +1,7 @@
 """`deleverage demo`: a synthetic crash, planned, with what one trader sees of it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import polars as pl
 
@@ -19,6 +20,9 @@ __all__ = ["show_demo"]
 
 HEAD = 10
 _OPPOSITE = {"long": "short", "short": "long"}
+_NOBODY = pl.DataFrame(
+    schema={"account": pl.String, "underlier": pl.String, "delta_neutral": pl.Boolean}
+)
 
 
 def show_demo(
@@ -46,12 +50,16 @@ def show_demo(
     event = crash.bankruptcy
     say(f"{positions} positions drawn from seed {seed}; {event.account} is bankrupt")
     snapshot = Snapshot.prepare(
-        crash.positions, marks=crash.marks, venue=edition, accounts=crash.accounts
+        _unhedged(crash.positions),
+        marks=crash.marks,
+        venue=edition,
+        accounts=crash.accounts,
+        neutral=_NOBODY if "neutral" in edition.needs.tiers else None,
     )
-    ranked = planning.rank(snapshot, venue=edition)
+    ranked = planning.rank(snapshot)
     plan = planning.plan(
         snapshot,
-        venue=edition,
+        marks=crash.marks,
         market=event.market,
         bankrupt_side=event.side,
         qty=event.qty,
@@ -69,6 +77,14 @@ def show_demo(
     }
     emit_record(record, sink, table=lambda: _page(record, is_terminal=sink.is_terminal))
     return ExitCode.NOT_COVERED if plan.unfilled > 0 else ExitCode.DONE
+
+
+def _unhedged(positions: pl.DataFrame) -> pl.DataFrame:
+    """The book with what it implies: everybody opened once, and nobody has a second position."""
+    return positions.with_columns(
+        open_value=pl.col("qty") * pl.col("entry_price"),
+        hedged_qty=pl.lit(Decimal(0), dtype=pl.Decimal(38, 3)),
+    )
 
 
 def _queue(ranked: pl.DataFrame, event: Bankruptcy) -> pl.DataFrame:

@@ -84,7 +84,7 @@ def import_hyperliquid(
         imported.append(_Imported(directory=place, frames=parts, checks=checks, plans=plans))
     for one in imported:
         _write(one)
-    say(f"{sum(one.frames.report.fills for one in imported)} fills, {len(imported)} events")
+    say(f"fills: {sum(one.frames.report.fills for one in imported)}, events: {len(imported)}")
     emit_record(
         {"events": [_record(one) for one in imported]},
         sink,

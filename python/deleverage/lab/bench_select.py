@@ -75,7 +75,7 @@ def _measure_subject(
 ) -> Iterator[Measurement]:
     floor = subject.floor(threads)
     for share in SHARES:
-        for simd in _levels(share):
+        for simd in _levels(subject.case, share):
             yield _line(
                 subject, layout, floor, share=share, threads=threads, simd=simd, rounds=rounds
             )
@@ -130,9 +130,9 @@ def _line(
     )
 
 
-def _levels(share: float) -> tuple[str, ...]:
-    """Narrower sets are forced where the goals name them: up to 0.1 %."""
-    if share > _SMALL_SHARE:
+def _levels(case: Case, share: float) -> tuple[str, ...]:
+    """Narrower sets are forced where they say something: no gathers, and up to 0.1 %."""
+    if case.is_account_level or share > _SMALL_SHARE:
         return ("auto",)
     return ("auto", *reversed(ranking.simd_levels()[:-1]))
 
@@ -146,8 +146,6 @@ def _goal(case: Case, layout: str, share: float, simd: str) -> Goal | None:
         limit = {"avx512": 1.25, "avx2": 1.5}.get(level, 0.0)
     if share > _SMALL_SHARE:
         limit = max(limit, 1.6 if share <= _MIDDLE_SHARE else 3.5)
-    elif case.is_account_level and level != widest:
-        return None
     return Goal(limit=limit) if limit else None
 
 

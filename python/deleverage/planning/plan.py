@@ -332,13 +332,13 @@ def _fills(side: QueueSide, taken: _Taken, scores: Float64, price: Decimal | Non
     tier = side.columns.tier
     ids = pl.Series([None] * count, dtype=pl.UInt64)
     if "position_id" in positions.columns:
-        ids = positions["position_id"].gather(rows)
+        ids = positions["position_id"][rows]
     digits = 0 if price is None else digits_of(price)
     return pl.DataFrame(
         [
             pl.Series("rank_in_queue", np.arange(1, count + 1)),
             ids.alias("position_id"),
-            positions["account"].gather(rows),
+            positions["account"][rows],
             pl.Series("market", [scale.market], dtype=pl.String).new_from_index(0, count),
             pl.Series("side", [side.side], dtype=pl.String).new_from_index(0, count),
             pl.Series("tier", np.zeros(count, np.uint8) if tier is None else tier[taken.rows]),

@@ -79,7 +79,7 @@ class QueueSide:
 
     def holders(self, rows: Int64) -> pl.Series:
         """Give the accounts of rows, as the position frame has them."""
-        return self.snapshot.positions["account"].gather(self.original(rows))
+        return self.snapshot.positions["account"][self.original(rows)]
 
     def rows_of(self, account: str) -> Int64:
         """Give the rows of an account on this side."""
@@ -187,5 +187,4 @@ def contracts(name: str, lots: Int64, scale: MarketScale) -> pl.Series:
     if lot_size == 1:
         return whole
     kind = pl.Decimal(38, digits_of(lot_size))
-    exact = pl.lit(whole) * pl.lit(lot_size, dtype=kind)
-    return pl.select(exact.cast(kind).alias(name)).to_series()
+    return (whole * pl.Series([lot_size], dtype=kind)).cast(kind)

@@ -286,11 +286,12 @@ def _cut(outline: Outline) -> str:
     side, row = outline.side, int(outline.rows[-1])
     score = float(side.scores(outline.rows[-1:]).score[0])
     ratio = side.work(row, score).ratio
+    noun = "entry" if len(outline.rows) == 1 else "entries"
     part = "in part" if outline.lots[-1] < abs(side.columns.lots[row]) else "whole"
     holder = side.holders(outline.rows[-1:])[0]
     exact = "" if ratio is None or ratio.denominator == 1 else f", exactly {ratio}"
     return (
-        f"cut: after {len(outline.rows)} entries, the last is {holder}, taken {part}, "
+        f"cut: after {len(outline.rows)} {noun}, the last is {holder}, taken {part}, "
         f"score {score:.10g}{exact}"
     )
 
