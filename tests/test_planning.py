@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from deleverage.errors import InputError
 from deleverage.planning import PlanReason, plan, rank
+from deleverage.planning.pricing import settlement_price
 from deleverage.venue import Venue
 from events import (
     BITMEX,
@@ -460,3 +461,32 @@ def test_without_ids_a_plan_names_accounts_only() -> None:
 
     assert outcome.fills["position_id"].null_count() == outcome.fills.height
     assert closed(outcome) == closed(bitmex_plan())
+
+
+@pytest.mark.parametrize(
+    ("venue", "bankruptcy", "price", "note"),
+    [
+        ("bybit@2025", "489", "400", ""),
+        ("bybit@2025", "420", "420", ""),
+        ("bybit@2025", "420.1", "400", ""),
+        ("bybit@2025", None, None, "bankruptcy_price"),
+        ("bybit@2026-03", "489", None, "pool"),
+        ("okx@2026", "489", None, "fund"),
+        ("ethereal", "489", None, "oracle"),
+        ("bitget@2025-H1", "489", None, "cost price"),
+        ("grvt", "489", "400", ""),
+    ],
+)
+def test_the_price_is_the_editions_or_it_is_open(
+    venue: str, bankruptcy: str | None, price: str | None, note: str
+) -> None:
+    """Bybit's 489 is more than 5 % from a mark of 400, so the mark; what needs more stays open."""
+    found, missing = settlement_price(
+        Venue.load(venue).price,
+        mark=Decimal(400),
+        previous_mark=None,
+        bankruptcy=None if bankruptcy is None else Decimal(bankruptcy),
+    )
+
+    assert found == (None if price is None else Decimal(price))
+    assert (note in missing, bool(missing)) == (True, found is None)

@@ -1,4 +1,4 @@
-"""Tables for people: nothing is cut off in a pipe, and a name cannot steer the terminal."""
+"""Tables for people: a pipe gets every character, and a name cannot steer the terminal."""
 
 import io
 import math
@@ -17,6 +17,7 @@ __all__ = ["Page", "bar", "cell"]
 
 _PIPE_WIDTH = 100_000
 _BAR_WIDTH = 40
+_ID_WIDTH = 18
 
 
 def cell(value: object) -> str:
@@ -95,9 +96,16 @@ class Page:
             numeric = [isinstance(value, Decimal | int | float) for value in first]
         table = Table(box=SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
         for name, is_numeric in zip(columns, numeric, strict=True):
-            table.add_column(Text(name), justify="right" if is_numeric else "left", overflow="fold")
+            table.add_column(
+                Text(name),
+                justify="right" if is_numeric else "left",
+                overflow="fold",
+                min_width=len(name),
+                no_wrap=is_numeric,
+            )
+        shown = _shortened if self.is_terminal else cell
         for line in lines:
-            table.add_row(*(Text(cell(value)) for value in line))
+            table.add_row(*(Text(shown(value)) for value in line))
         self._parts.append(table)
 
     def facts(self, title: str, facts: Mapping[str, object]) -> None:
@@ -122,20 +130,36 @@ class Page:
     def __str__(self) -> str:
         """The page as it is printed."""
         buffer = io.StringIO()
-        console = Console(
+        console = self._console(buffer, _PIPE_WIDTH)
+        tables = [part for part in self._parts if isinstance(part, Table)]
+        if self.is_terminal:
+            # Too narrow a terminal breaks lines itself: a number is never cut off or folded.
+            least = max((console.measure(table).minimum for table in tables), default=0)
+            console = self._console(buffer, max(least, shutil.get_terminal_size().columns))
+        for part in self._parts:
+            console.print(part, soft_wrap=isinstance(part, Text))
+        lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+        return "\n".join(lines).strip("\n") + "\n"
+
+    def _console(self, buffer: io.StringIO, width: int) -> Console:
+        """Somewhere to print to, that obeys no markup."""
+        return Console(
             file=buffer,
-            width=shutil.get_terminal_size().columns if self.is_terminal else _PIPE_WIDTH,
+            width=width,
             force_terminal=self.is_terminal,
             color_system="auto" if self.is_terminal else None,
             highlight=False,
             markup=False,
             emoji=False,
         )
-        for part in self._parts:
-            console.print(part, soft_wrap=isinstance(part, Text))
-        return (
-            "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()).strip("\n") + "\n"
-        )
+
+
+def _shortened(value: object) -> str:
+    """A cell for a terminal: a long id without spaces keeps its two ends."""
+    text = cell(value)
+    if len(text) <= _ID_WIDTH or " " in text:
+        return text
+    return f"{text[: _ID_WIDTH - 9]}\u2026{text[-8:]}"
 
 
 def _trimmed(value: Decimal) -> str:

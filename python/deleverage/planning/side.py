@@ -1,6 +1,6 @@
 """One side of one market: the slice of a snapshot that a queue is made of."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Self
@@ -164,10 +164,11 @@ class QueueSide:
 
 
 def _taken(columns: ranking.Columns, rows: Int64) -> ranking.Columns:
-    """Gather rows of every column."""
-    names = ranking.Columns.__dataclass_fields__
+    """Gather rows of every column that a score may read; it reads neither ids nor tiers."""
+    names = set(ranking.Columns.__dataclass_fields__) - {"position_id", "tier", "owner"}
     given: dict[str, Any] = {name: getattr(columns, name) for name in names}
-    return replace(columns, **{n: c.take(rows) for n, c in given.items() if c is not None})
+    taken = {name: column.take(rows) for name, column in given.items() if column is not None}
+    return ranking.Columns(**taken)
 
 
 def digits_of(value: Decimal) -> int:
