@@ -197,6 +197,15 @@ impl Columns<'_> {
                 return Error::Value { column, row, value, expected: "less than 2^51 in size" };
             }
         }
+        if let Some(row) = self.lots.iter().position(|&lots| lots == 0) {
+            let expected = "a position that is not empty";
+            return Error::Value { column: "lots", row, value: 0, expected };
+        }
+        let below = |value: &&i64| **value < 0;
+        if let Some(row) = self.entry_value.iter().position(|value| below(&value)) {
+            let (value, expected) = (self.entry_value[row], "0 or more; the side is in lots");
+            return Error::Value { column: "entry_value", row, value, expected };
+        }
         self.first_bad_account(accounts)
     }
 

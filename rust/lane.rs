@@ -153,7 +153,7 @@ impl Scorer<'_> {
         }
         self.fill_basis(span, lane);
         self.fill_factor(span, lane);
-        lane.is_valid = lane.seen >> 52 == 0;
+        lane.is_valid = lane.seen >> 52 == 0 && is_sound(lane, span.len());
     }
 
     #[inline(always)]
@@ -328,6 +328,17 @@ impl Scorer<'_> {
             }
         }
     }
+}
+
+/// Whether every row has lots, and none an entry value below zero.
+#[inline(always)]
+fn is_sound(lane: &Lane, count: usize) -> bool {
+    let mut broken = 0;
+    for i in 0..LANE {
+        let is_row = i64::from(i < count);
+        broken |= is_row & (i64::from(lane.lots[i] == 0.0) | i64::from(lane.entry[i] < 0.0));
+    }
+    broken == 0
 }
 
 struct Evaluate<'a, 's> {

@@ -39,6 +39,10 @@ fn candidates(scorer: &Scorer<'_>, rows: &[i64], lane: &mut Lane) -> Result<Vec<
                 return Err(Error::Argument { name: "rows", expected, got: row.into() });
             };
             let lots = scorer.columns.lots[row as usize];
+            if (lots > 0) != (scorer.columns.lots[rows[0] as usize] > 0) {
+                let expected = "rows of one side";
+                return Err(Error::Argument { name: "rows", expected, got: row.into() });
+            }
             candidates.push(Candidate::new(key, row as usize, lots));
         }
     }

@@ -68,7 +68,8 @@ pub fn is_screened(scorer: &Scorer<'_>) -> bool {
     );
     // Rows judged on their own margin beside others judged by their account: the lanes mix them.
     let is_mixed = scorer.columns.account.is_some() && scorer.columns.margin.is_some();
-    basis && factor && !rule.is_joint && (!is_mixed || rule.is_own_equity())
+    let is_own = rule.is_own_equity() && rule.basis != Basis::Wallet;
+    basis && factor && !rule.is_joint && (!is_mixed || is_own)
 }
 
 impl Task for Screen<'_, '_> {

@@ -57,6 +57,7 @@ class MarketScale:
         tick_size: what settlement prices are multiples of, where it is known.
         pool: insurance pool, where it is known.
         underlier: what the contract is about, where it is known.
+        previous_mark_price: the mark before, where the marks say it.
     """
 
     market: str
@@ -72,6 +73,7 @@ class MarketScale:
     tick_size: Decimal | None = None
     pool: str | None = None
     underlier: str | None = None
+    previous_mark_price: Decimal | None = None
 
     @property
     def is_inverse(self) -> bool:
@@ -114,15 +116,23 @@ class MarketScale:
         )
         return round(exact)
 
-    def at(self, mark_price: Decimal) -> Self:
+    def at(self, mark_price: Decimal, *, previous: Decimal | None = None) -> Self:
         """Give the market at another mark.
+
+        Args:
+            mark_price: the mark.
+            previous: the mark before it, where it is known.
 
         Raises:
             InputError: the mark is not above zero, or its rate leaves 62 bits.
         """
         rate = _checked_rate(self.value_ratio * _per_unit(self, mark_price), self.market)
         return replace(
-            self, mark_price=mark_price, mark_num=rate.numerator, mark_den=rate.denominator
+            self,
+            mark_price=mark_price,
+            mark_num=rate.numerator,
+            mark_den=rate.denominator,
+            previous_mark_price=previous,
         )
 
 
@@ -166,6 +176,7 @@ class Draft:
     tick_size: Decimal | None = None
     pool: str | None = None
     underlier: str | None = None
+    previous_mark_price: Decimal | None = None
 
     def fitted(self, qty: Numbers, prices: Sequence[Numbers], mark: Numbers) -> Self:
         """Infer what the table did not say about quantities and prices.
@@ -207,7 +218,7 @@ class Draft:
             pool=self.pool,
             underlier=self.underlier,
         )
-        return bare.at(self.mark_price)
+        return bare.at(self.mark_price, previous=self.previous_mark_price)
 
 
 def _way_out(column: str) -> str:
@@ -228,6 +239,8 @@ def read_drafts(marks: Table, markets: Table | None, settle: str) -> tuple[Draft
     """
     prices = marks.numbers("mark_price").require(positive=True)
     names = [str(name) for name in marks.texts("market")]
+    has_before = marks.has("previous_mark_price")
+    before = marks.decimals("previous_mark_price") if has_before else [None] * len(names)
     given = {} if markets is None else _read_markets(markets)
     drafts = []
     for row, name in enumerate(names):
@@ -240,6 +253,7 @@ def read_drafts(marks: Table, markets: Table | None, settle: str) -> tuple[Draft
                 known,
                 mark_price=decimal_of(prices.exact(row)),
                 mark_row=row,
+                previous_mark_price=before[row],
                 settle=known.settle or settle,
             )
         )

@@ -24,6 +24,21 @@ __all__ = ["Kernel", "Snapshot"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
+# What a row that is no candidate is known by.
+_IDENTITY = (
+    "position_id",
+    "account",
+    "market",
+    "side",
+    "qty",
+    "entry_price",
+    "entry_value",
+    "margin_mode",
+    "margin",
+    "hedged_qty",
+    "status",
+)
+
 
 class Kernel(NamedTuple):
     """What the array level takes of one market.
@@ -145,10 +160,14 @@ class Snapshot:
             raise InputError("marks: expected a new Snapshot.prepare, as equity was derived")
         table = read_marks(marks)
         prices = table.numbers("mark_price").require(positive=True)
+        has_before = table.has("previous_mark_price")
+        before = table.decimals("previous_mark_price") if has_before else None
         scales = list(self.markets)
         for row, name in enumerate(table.texts("market")):
             place = self.code(str(name))
-            scales[place] = scales[place].at(decimal_of(prices.exact(row)))
+            scales[place] = scales[place].at(
+                decimal_of(prices.exact(row)), previous=before[row] if before else None
+            )
         return replace(self, markets=tuple(scales), _cache={})
 
     def code(self, market: str) -> int:
@@ -313,8 +332,10 @@ class Snapshot:
     def _small_digests(self) -> list[bytes]:
         """Hash what is not a candidate's row: pools, rows left out, scales, edition."""
         scales = [plain(getattr(s, f.name)) for s in self.markets for f in fields(MarketScale)]
-        left = self.positions.select("account").to_series().gather(self.left_out_rows)
-        out = [*map(str, left.to_list()), *map(str, self.left_out_reasons.tolist())]
+        names = [name for name in _IDENTITY if name in self.positions.columns]
+        left = self.positions.select(names)[self.left_out_rows]
+        rows = zip(left.iter_rows(), self.left_out_reasons.tolist(), strict=True)
+        out = [repr((*row, reason)) for row, reason in rows]
         pools = root(leaves(self.accounts))
         return [
             pools,

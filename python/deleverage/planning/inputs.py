@@ -73,20 +73,16 @@ class Request:
         return (*own, *self.exclude)
 
 
-def read_frames(frames: Frames) -> tuple[Snapshot, dict[str, Decimal]]:
-    """Give the snapshot, made here unless it was handed over, and the previous marks.
+def read_frames(frames: Frames) -> Snapshot:
+    """Give the snapshot, made here unless it was handed over.
 
     Raises:
         InputError: an input is missing, of the wrong kind, or given twice.
     """
     table = None if frames.marks is None else read_marks(frames.marks)
-    previous: dict[str, Decimal] = {}
-    if table is not None and table.has("previous_mark_price"):
-        prices = zip(table.texts("market"), table.decimals("previous_mark_price"), strict=True)
-        previous = {str(market): price for market, price in prices if price is not None}
     if isinstance(frames.positions, Snapshot):
         snapshot = _same(frames.positions, frames)
-        return (snapshot if table is None else snapshot.at(table)), previous
+        return snapshot if table is None else snapshot.at(table)
     if table is None:
         raise InputError("marks: expected a frame of market and mark_price, got none; pass marks=")
     if not isinstance(frames.venue, Venue):
@@ -94,7 +90,7 @@ def read_frames(frames: Frames) -> tuple[Snapshot, dict[str, Decimal]]:
             f"venue: expected an edition, got {plain(frames.venue)}; "
             "pass venue=Venue.load(name), the names are those of venues()"
         )
-    snapshot = Snapshot.prepare(
+    return Snapshot.prepare(
         frames.positions,
         marks=table,
         venue=frames.venue,
@@ -102,7 +98,6 @@ def read_frames(frames: Frames) -> tuple[Snapshot, dict[str, Decimal]]:
         markets=frames.markets,
         neutral=frames.neutral,
     )
-    return snapshot, previous
 
 
 def _same(snapshot: Snapshot, frames: Frames) -> Snapshot:

@@ -208,7 +208,7 @@ def plan(
     Raises:
         InputError: an input or the request is not what the contract says; nothing is done.
     """
-    snapshot, previous = read_frames(
+    snapshot = read_frames(
         Frames(
             positions=positions,
             marks=marks,
@@ -227,7 +227,7 @@ def plan(
         bankrupt_account=bankrupt_account,
         exclude=exclude,
     )
-    return _planned(snapshot, request, previous.get(request.market))
+    return _planned(snapshot, request)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,7 @@ class _Taken:
     unfilled: int
 
 
-def _planned(snapshot: Snapshot, request: Request, previous_mark: Decimal | None) -> Plan:
+def _planned(snapshot: Snapshot, request: Request) -> Plan:
     """Net, select, and see whether the edition takes a part for the whole."""
     side = QueueSide.of(snapshot, request.market, request.side)
     legs = own_legs(snapshot, request) if may_net(snapshot) else ()
@@ -257,7 +257,7 @@ def _planned(snapshot: Snapshot, request: Request, previous_mark: Decimal | None
     price, note = settlement_price(
         snapshot.venue.price,
         mark=side.scale.mark_price,
-        previous_mark=previous_mark,
+        previous_mark=side.scale.previous_mark_price,
         bankruptcy=request.bankruptcy_price,
     )
     scores = side.scores(taken.rows).score

@@ -58,7 +58,7 @@ def rank(
     Raises:
         InputError: an input is not what the contract says; nothing is done.
     """
-    snapshot, _ = read_frames(
+    snapshot = read_frames(
         Frames(
             positions=positions,
             marks=marks,
