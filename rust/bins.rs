@@ -137,10 +137,10 @@ impl Task for Code<'_> {
         let (left_out, short) = (i64::from(LEFT_OUT), i64::from(SHORT));
         for i in 0..LANE {
             let bin = if self.lane.key[i] >= f64::MIN { passed[i] } else { left_out };
-            let side = if self.lane.lots[i] > 0.0 { 0 } else { short };
+            let side = if self.lane.parts.lots[i] > 0.0 { 0 } else { short };
             let code = bin + side + ((1 - self.lane.is_nice[i]) << 7);
             self.codes.codes[i] = code as u8;
-            self.codes.sizes[i] = whole(self.lane.lots[i].abs());
+            self.codes.sizes[i] = whole(self.lane.parts.lots[i].abs());
         }
     }
 }
@@ -154,7 +154,7 @@ impl Code<'_> {
         above.copy_from_slice(&long[first..first + COUNT]);
         below.copy_from_slice(&short[first..first + COUNT]);
         for i in 0..LANE {
-            let (key, is_long) = (self.lane.key[i], self.lane.lots[i] > 0.0);
+            let (key, is_long) = (self.lane.key[i], self.lane.parts.lots[i] > 0.0);
             let mut count = 0;
             for t in 0..COUNT {
                 count += i64::from(key < if is_long { above[t] } else { below[t] });

@@ -21,6 +21,8 @@ use crate::select::CHUNK;
 
 /// Markets with fewer rows are sorted.
 const FEW: usize = 512;
+/// Lanes whose lots, each below 2^51, add up to less than 2^64.
+const FLUSH: usize = (1 << 12) / LANE;
 const FEWEST_SAMPLES: usize = 128;
 const MOST_SAMPLES: usize = 1 << 15;
 
@@ -191,8 +193,14 @@ impl Work<'_, '_> {
             table[usize::from(held.code)] = PENDING;
         }
         let pending = self.map(segment, &table, out);
+        let mut places = [usize::MAX; CODES];
+        for (place, held) in open.iter().enumerate() {
+            places[usize::from(held.code)] = place;
+        }
+        for row in pending {
+            open[places[usize::from(row.code)]].rows.push(row);
+        }
         for held in &mut open {
-            held.rows = pending.iter().filter(|p| p.code == held.code).copied().collect();
             if !held.find_cuts(scorer, &bins, self.weight)? {
                 return Ok(false);
             }
@@ -238,8 +246,7 @@ impl Work<'_, '_> {
         lane: &mut Lane,
     ) -> Result<[i128; CODES]> {
         let mut sums = [0i128; CODES];
-        // Two sums a code: rows of one bin follow each other and would wait for one another. A
-        // lane's lots stay below 2^59, so that 16 lanes fit.
+        // Two sums a code: rows of one bin follow each other and would wait for one another.
         let mut short = [[0u64; 2]; 256];
         let mut codes = Codes { codes: [0; LANE], sizes: [1; LANE] };
         let mut done = 0;
@@ -262,7 +269,7 @@ impl Work<'_, '_> {
                 *out = code;
                 short[usize::from(code)][place % 2] += codes.sizes[place];
             }
-            if turn % 16 == 15 {
+            if turn % FLUSH == FLUSH - 1 {
                 flush(&mut short, &mut sums);
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::columns::OWN_MARGIN;
 
-/// Rows of a lane: its arrays stay in the first-level cache.
-pub const LANE: usize = 256;
+/// Rows of a lane: few enough that all its arrays stay in the first-level cache.
+pub const LANE: usize = 64;
 
 /// One value for each place of a lane.
 pub type Values = [f64; LANE];

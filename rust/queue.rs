@@ -172,15 +172,18 @@ where
 }
 
 /// Fewer than this many are not worth a sample.
-const SAMPLED: usize = 4096;
+const SAMPLED: usize = 256;
 
 /// Keys a little above and a little below the place where a sample reaches the weight.
 fn pivots<W>(part: &[Candidate], need: i128, weight: &W) -> [f64; 2]
 where
     W: Fn(&Candidate) -> i128,
 {
-    let mut sample: Vec<(f64, f64)> =
-        part.iter().step_by(part.len() / 1024).map(|c| (c.key, weight(c) as f64)).collect();
+    let mut sample: Vec<(f64, f64)> = part
+        .iter()
+        .step_by(part.len().div_ceil(1024).max(8))
+        .map(|c| (c.key, weight(c) as f64))
+        .collect();
     sample.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let whole: f64 = sample.iter().map(|s| s.1).sum();
     let squares: f64 = sample.iter().map(|s| s.1 * s.1).sum();

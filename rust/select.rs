@@ -302,7 +302,7 @@ impl Task for Reach<'_> {
         let side = f64::from(self.side);
         for i in 0..LANE {
             let reached = i64::from(self.lane.key[i] >= self.floor) | (1 - self.lane.is_nice[i]);
-            keep[i] = reached & i64::from(self.lane.lots[i] * side > 0.0);
+            keep[i] = reached & i64::from(self.lane.parts.lots[i] * side > 0.0);
             any |= keep[i];
         }
         Marks { keep, any: any == 1 }

@@ -1,0 +1,1 @@
+"""What decides whether positions are cut by force, at what price, and what is booked."""

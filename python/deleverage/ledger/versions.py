@@ -1,0 +1,101 @@
+"""A map that keeps its older versions: changing it gives a new map, and the old one still reads.
+
+The newest version owns the table; an older one holds what differed and a pointer towards the
+newest. A change costs what is changed, not what the map holds, and a version nobody holds is freed.
+Reading an old version turns the pointers round first (Baker, "Shallow binding makes functional
+arrays fast", 1991). One thread at a time may use the versions of one map.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+__all__ = ["VersionedMap"]
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+
+
+class _Version(Generic[Key, Item]):
+    """One version: the newest has the table, the others a step towards it."""
+
+    __slots__ = ("newer", "table", "undo")
+
+    def __init__(self, table: dict[Key, Item]) -> None:
+        self.table = table
+        self.newer: _Version[Key, Item] | None = None
+        self.undo: dict[Key, Item | None] = {}
+
+    def point(self, newer: "_Version[Key, Item]", changes: Iterable[Key]) -> None:
+        """Hand the table to another version, and keep what these keys hold here."""
+        get = self.table.get
+        self.undo = {key: get(key) for key in changes}
+        self.newer, self.table = newer, {}
+
+    def own(self) -> dict[Key, Item]:
+        """Bring the table here: undo what newer versions did, and point them this way."""
+        if self.newer is None:
+            return self.table
+        chain = [self]
+        while (newer := chain[-1].newer) is not None:
+            chain.append(newer)
+        while len(chain) > 1:
+            holder, older = chain.pop(), chain[-1]
+            table, undo = holder.table, older.undo
+            holder.point(older, undo)
+            _write(table, undo)
+            older.newer, older.undo, older.table = None, {}, table
+        return self.table
+
+
+class VersionedMap(Generic[Key, Item]):
+    """A map from keys to items that are not None, with cheap new versions.
+
+    Args:
+        items: the first version's content; copied.
+    """
+
+    __slots__ = ("_version",)
+
+    def __init__(self, items: Mapping[Key, Item] | None = None) -> None:
+        self._version = _Version(dict(items or {}))
+
+    def __len__(self) -> int:
+        return len(self._version.own())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._version.own()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(tuple(self._version.own()))
+
+    def get(self, key: Key) -> Item | None:
+        """The item of a key, or None."""
+        return self._version.own().get(key)
+
+    def items(self) -> tuple[tuple[Key, Item], ...]:
+        """Every key with its item, in no promised order; a copy."""
+        return tuple(self._version.own().items())
+
+    def put(self, changes: Mapping[Key, Item | None]) -> "VersionedMap[Key, Item]":
+        """Make the next version.
+
+        Args:
+            changes: new items by key; None takes a key out.
+
+        Returns:
+            The new version; this one still reads as before.
+        """
+        table = self._version.own()
+        newer: VersionedMap[Key, Item] = VersionedMap()
+        newer._version.table = table  # noqa: SLF001 -- a map may fill its own newer version
+        self._version.point(newer._version, changes)  # noqa: SLF001 -- the same
+        _write(table, changes)
+        return newer
+
+
+def _write(table: dict[Key, Item], changes: Mapping[Key, Item | None]) -> None:
+    for key, item in changes.items():
+        if item is None:
+            table.pop(key, None)
+        else:
+            table[key] = item
