@@ -17,7 +17,7 @@ use crate::lane::{LANE, Lane, Span, with_lane};
 use crate::queue::Candidate;
 use crate::rank::{Venue, queues};
 use crate::score::Scorer;
-use crate::select::CHUNK;
+use crate::select::{CHUNK, RUN};
 
 /// Markets with fewer rows are sorted.
 const FEW: usize = 512;
@@ -212,9 +212,14 @@ impl Work<'_, '_> {
     fn sample(&self, scorer: &Scorer<'_>, segment: &Segment, lane: &mut Lane) -> Result<Bins> {
         let count = segment.places.len();
         let samples = (count / 8).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
-        let stride = (count / samples).max(1) | 1;
-        let places = segment.places.clone().step_by(stride);
-        let picked: Vec<u32> = places.map(|place| self.groups.row(place) as u32).collect();
+        let step = ((count / samples).max(1) * RUN) | 1;
+        let picked: Vec<u32> = segment
+            .places
+            .clone()
+            .step_by(step)
+            .flat_map(|place| place..segment.places.end.min(place + RUN))
+            .map(|place| self.groups.row(place) as u32)
+            .collect();
         let mut found = [Vec::new(), Vec::new()];
         for rows in picked.chunks(LANE) {
             scorer.evaluate(Span::Rows(rows), lane);

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use rayon::prelude::*;
+
 use crate::lane::window;
 use crate::score::Scorer;
 
@@ -25,6 +27,9 @@ impl Candidate {
         Self { key, row: row as u32, lots }
     }
 }
+
+/// Candidates of one part of a large order.
+const PART: usize = 1 << 15;
 
 /// Below this many candidates a plain sort is quicker than a partition.
 const FEW: usize = 24;
@@ -67,6 +72,19 @@ impl Scorer<'_> {
 
     /// Completes an order by key: every run of keys in doubt is ordered exactly.
     pub fn settle_order(&self, candidates: &mut [Candidate]) {
+        let (mut parts, mut rest) = (Vec::new(), candidates);
+        while rest.len() > PART {
+            // No run of doubt may reach over the end of a part.
+            let doubt = self.run_length(&rest[PART - 1..]) - 1;
+            let (part, after) = rest.split_at_mut(PART + doubt);
+            parts.push(part);
+            rest = after;
+        }
+        parts.push(rest);
+        parts.into_par_iter().for_each(|part| self.settle_part(part));
+    }
+
+    fn settle_part(&self, candidates: &mut [Candidate]) {
         let mut start = 0;
         while start < candidates.len() {
             let end = start + self.run_length(&candidates[start..]);

@@ -190,9 +190,45 @@ fn sort_tiers(scorer: &Scorer<'_>, side: &mut [Candidate]) {
 
 fn sort_all(scorer: &Scorer<'_>, side: &mut [Candidate]) {
     if side.len() > CHUNK {
-        side.par_sort_unstable_by(by_key);
+        sort_in_buckets(side);
     } else {
         side.sort_unstable_by(by_key);
     }
     scorer.settle_order(side);
+}
+
+/// Buckets of a large sort: each then fits a core's own cache.
+const BUCKETS: usize = 256;
+
+/// Sample sort by key: one pass puts the candidates into buckets, each is sorted by itself.
+fn sort_in_buckets(side: &mut [Candidate]) {
+    let mut sample: Vec<f64> =
+        side.iter().step_by(side.len() / (16 * BUCKETS)).map(|c| c.key).collect();
+    sample.sort_unstable_by(|a, b| b.total_cmp(a));
+    let splitters: Vec<f64> = (1..BUCKETS).map(|i| sample[i * sample.len() / BUCKETS]).collect();
+    let parts: Vec<Vec<Vec<Candidate>>> =
+        side.par_chunks(side.len().div_ceil(64)).map(|part| spread(part, &splitters)).collect();
+    let mut rest = side;
+    let mut work = Vec::with_capacity(BUCKETS);
+    for bucket in 0..BUCKETS {
+        let count = parts.iter().map(|part| part[bucket].len()).sum();
+        let (mine, after) = rest.split_at_mut(count);
+        work.push((bucket, mine));
+        rest = after;
+    }
+    work.into_par_iter().for_each(|(bucket, mine)| {
+        let all = parts.iter().flat_map(|part| &part[bucket]);
+        for (place, candidate) in mine.iter_mut().zip(all) {
+            *place = *candidate;
+        }
+        mine.sort_unstable_by(by_key);
+    });
+}
+
+fn spread(part: &[Candidate], splitters: &[f64]) -> Vec<Vec<Candidate>> {
+    let mut buckets = vec![Vec::new(); BUCKETS];
+    for candidate in part {
+        buckets[splitters.partition_point(|&s| s > candidate.key)].push(*candidate);
+    }
+    buckets
 }

@@ -1,14 +1,15 @@
-//! The pass over all rows of a selection: which of them may reach a positive cut, without dividing.
+//! The pass over all rows of a selection: which of them may reach a cut, without dividing.
 //!
-//! A score that reaches the cut c > 0 belongs to a row in profit whose divisors are positive, so
-//! n1·n2 >= c·d1·d2. Every other row may be dropped. With u = 2^-53 the left side errs by at most
-//! 6u·w·n2 beyond relative terms, w being entry value plus mark value, and the right side by
-//! 6u·w·c·d for each divisor d beside an own equity; the relative terms are covered by a cut that
-//! is lowered by 2^-30 of itself. `SLACK` is 32u, so that no row that counts is lost; the few that
-//! come along are judged by their lane.
+//! A score that reaches a cut c > 0 belongs to a row in profit whose divisors are positive, so
+//! n1·n2 >= c·d1·d2; every other row may be dropped. For c < 0 the same inequality holds for all
+//! rows that reach it, with factor and divisor exchanged where the rule divides losses. With
+//! u = 2^-53 the left side errs by at most 6u·w for the profit in it, w being entry value plus mark
+//! value, times what multiplies it, and an own equity errs by as much wherever it stands; the
+//! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
+//! no row that counts is lost; the few that come along are judged by their lane.
 
 use crate::load::to_float;
-use crate::rule::{Basis, Factor, Loss};
+use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
 use crate::simd::Task;
 
@@ -37,7 +38,7 @@ struct Tables {
 pub struct Screen<'a, 's> {
     /// What scores.
     pub scorer: &'a Scorer<'s>,
-    /// A floor below every score that counts, more than 0.
+    /// A floor below every score that counts, not 0.
     pub floor: f64,
     /// Side of the candidates.
     pub side: i8,
@@ -49,10 +50,18 @@ pub struct Screen<'a, 's> {
     pub kept: &'a mut Vec<u32>,
 }
 
-/// Whether there is a division-free pass for the scorer's rule and columns.
+/// Whether there is a division-free pass for the scorer's rule and columns down to a floor.
 #[must_use]
-pub fn is_screened(scorer: &Scorer<'_>) -> bool {
+pub fn is_screened(scorer: &Scorer<'_>, floor: f64) -> bool {
     let rule = scorer.rule;
+    // Where losers or rows without equity score zero, every score lies above a floor below zero.
+    let has_losses = matches!(rule.loss, Loss::Divide | Loss::Multiply)
+        && rule.no_equity == NoEquity::LeaveOut
+        && rule.basis != Basis::Wallet;
+    let is_bounded = floor > 0.0 || (floor < 0.0 && has_losses);
+    if !is_bounded {
+        return false;
+    }
     let basis = match rule.basis {
         Basis::EntryValue | Basis::MarkValue | Basis::Absolute | Basis::Wallet => true,
         Basis::Equity => rule.factor == Factor::None,
@@ -102,14 +111,25 @@ impl Screen<'_, '_> {
     #[inline(always)]
     fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
         if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
-            self.scan::<BASIS, FACTOR, true>()
+            self.by_sign::<BASIS, FACTOR, true>()
         } else {
-            self.scan::<BASIS, FACTOR, false>()
+            self.by_sign::<BASIS, FACTOR, false>()
         }
     }
 
     #[inline(always)]
-    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+    fn by_sign<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+        if self.floor < 0.0 && self.scorer.rule.loss == Loss::Divide {
+            self.scan::<BASIS, FACTOR, OWN, true>()
+        } else {
+            self.scan::<BASIS, FACTOR, OWN, false>()
+        }
+    }
+
+    #[inline(always)]
+    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+        &mut self,
+    ) -> bool {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
         let mut tables = Tables { equity: [0; BLOCK], maintenance: [0; BLOCK], wallet: [0; BLOCK] };
@@ -129,7 +149,7 @@ impl Screen<'_, '_> {
             };
             let wallet = if OWN { margin } else { &tables.wallet };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
-            self.judge::<BASIS, FACTOR, OWN>(at, rows, &mut seen);
+            self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
             at += BLOCK;
         }
         self.kept.extend((at..self.end).map(|row| row as u32));
@@ -137,7 +157,7 @@ impl Screen<'_, '_> {
     }
 
     #[inline(always)]
-    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
         &mut self,
         at: usize,
         rows: Rows<'_>,
@@ -149,7 +169,7 @@ impl Screen<'_, '_> {
         let mut all = -1i64;
         let mut bits = *seen;
         for i in 0..BLOCK {
-            let margin = terms.margin::<BASIS, FACTOR, OWN>(&rows, i, &mut bits);
+            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
             // The sign bit says no: the score falls short, or the row stands on the other side.
             verdicts[i] = margin | (rows.lots[i] ^ other_side);
             all &= verdicts[i];
@@ -225,7 +245,7 @@ impl Terms {
 
     /// Bits of n1·n2 + slack - c·d1·d2, whose sign says whether the row may reach the cut.
     #[inline(always)]
-    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
         &self,
         rows: &Rows<'_>,
         i: usize,
@@ -257,30 +277,21 @@ impl Terms {
             _ => 1.0,
         };
         let divisor = if FACTOR == NONE { 1.0 } else { equity };
-        let slack = slack::<BASIS, FACTOR, OWN>(size, factor, den, self.cut);
+        let (factor, divisor) = if SWAP { (divisor, factor) } else { (factor, divisor) };
+        let from_profit = if BASIS == RATIO { 0.0 } else { factor.abs() };
+        let from_equity = match (OWN, BASIS, FACTOR) {
+            (true, EQUITY, _) => self.cut.abs(),
+            (true, _, NOTIONAL | MAINTENANCE) if SWAP => size,
+            (true, _, NOTIONAL | MAINTENANCE) => self.cut.abs() * den,
+            _ => 0.0,
+        };
+        let slack = SLACK * size * (from_profit + from_equity);
         let margin = (num * factor + slack) - self.cut * den * divisor;
         // A price ratio says nothing of the sign; elsewhere a loser cannot reach a positive cut.
         let is_signed = BASIS == RATIO && self.winners_only;
         let sign = if is_signed { (profit + SLACK * size).to_bits() } else { 0 };
         (margin.to_bits() | sign) as i64
     }
-}
-
-/// What rounding may have taken from the left side or added to the right.
-#[inline(always)]
-fn slack<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
-    size: f64,
-    factor: f64,
-    den: f64,
-    cut: f64,
-) -> f64 {
-    let from_profit = if BASIS == RATIO { 0.0 } else { factor };
-    let from_equity = match (OWN, BASIS, FACTOR) {
-        (true, EQUITY, _) => cut,
-        (true, _, NOTIONAL | MAINTENANCE) => cut * den,
-        _ => 0.0,
-    };
-    SLACK * size * (from_profit + from_equity)
 }
 
 #[inline(always)]

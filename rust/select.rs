@@ -22,7 +22,7 @@ const WAVE: usize = 64;
 const SAMPLES: usize = 1 << 14;
 const FEWEST_SAMPLES: f64 = 6.0;
 /// Rows of a sampled run.
-const RUN: usize = 4;
+pub const RUN: usize = 4;
 
 /// What to offset.
 #[derive(Debug, Clone, Copy)]
@@ -183,7 +183,7 @@ impl Scan<'_, '_> {
         let end = self.scorer.columns.len().min(start + CHUNK);
         let mut kept = Vec::new();
         let floor = cut.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
-        if floor > 0.0 && is_screened(self.scorer) {
+        if is_screened(self.scorer, floor) {
             let (scorer, side, mut rows) = (self.scorer, self.request.side, Vec::new());
             let screen = Screen { scorer, floor, side, start, end, kept: &mut rows };
             if !dispatch(scorer.level, screen) {

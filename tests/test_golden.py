@@ -23,7 +23,14 @@ from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
 from deleverage.model.terms import Bound
 from deleverage.planning import plan, rank
 from deleverage.venue import Venue
-from golden.cases import Case, cases_that_expect, golden_files, number, read_index
+from golden.cases import (
+    Case,
+    cases_that_expect,
+    golden_files,
+    listed_cases,
+    number,
+    read_index,
+)
 
 OWN_MARGIN = 0xFFFFFFFF
 REASONS = list(Reason)
@@ -183,7 +190,7 @@ def test_every_collected_example_is_listed_exactly_once() -> None:
 def test_every_asserted_example_has_a_case_and_every_case_is_listed() -> None:
     """The index names the file of every case, and every case of every file is in the index."""
     index = read_index()
-    files = [(case.id, name) for name, cases in golden_files().items() for case in cases]
+    files = listed_cases()
 
     assert len(dict(files)) == len(files)
     assert dict(files) == {**index["asserted"], **index["own"]}

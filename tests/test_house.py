@@ -38,6 +38,7 @@ FLOORS = {
     "interop": 2,
     "planning": 3,
     "explanation": 3,
+    "backstop": 3,
     "ledger": 3,
     "lab": 5,
     "cli": 6,

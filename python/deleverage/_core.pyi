@@ -9,6 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "decimals",
+    "first_duplicate",
+    "floor",
+    "floor_variants",
+    "is_release_build",
+    "levels",
+    "lights",
+    "order",
+    "quantise",
+    "rank",
+    "score",
+    "select",
+    "shares",
+    "values",
+]
+
 def decimals(
     values: npt.NDArray[np.float64], market: npt.NDArray[np.uint32] | None = None, markets: int = 1
 ) -> tuple[npt.NDArray[np.uint8] | None, int]: ...

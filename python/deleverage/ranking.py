@@ -54,6 +54,8 @@ REASONS: tuple[Reason, ...] = tuple(Reason)
 #: Names of the sum loops that make the floor of a speed claim.
 FLOOR_VARIANTS: tuple[str, ...] = tuple(_core.floor_variants())
 
+_MOST_BANDS = 100
+_MOST_THREADS = 1024
 _NO_ROWS: Int64s = np.empty(0, dtype=np.int64)
 _INT64_COLUMNS = (
     "lots",
@@ -391,7 +393,7 @@ def lights(
         InputError: as `score`, or `bands` or `weight` is out of range.
     """
     subject = _subject(columns, rates, rule, accounts, simd)
-    if not 1 <= bands <= 100:
+    if not 1 <= bands <= _MOST_BANDS:
         msg = f"bands: expected 1 to 100, got {bands!r}"
         raise InputError(msg)
     return _core.lights(subject, bands, str(weight), _count("threads", threads))
@@ -484,7 +486,7 @@ def _check(name: str, values: object, dtype: type[np.generic]) -> None:
 
 
 def _count(name: str, value: int) -> int:
-    if not 0 <= value <= 1024:
+    if not 0 <= value <= _MOST_THREADS:
         msg = f"{name}: expected 0 (all) to 1024, got {value!r}"
         raise InputError(msg)
     return value

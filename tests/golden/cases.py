@@ -287,12 +287,28 @@ def read_case(table: Table) -> Case:
 
 @cache
 def golden_files() -> dict[str, tuple[Case, ...]]:
-    """Every case by golden file."""
+    """Every case about the queue, by golden file; tables of other questions are read elsewhere."""
     return {
-        path.name: tuple(read_case(table) for table in tomllib.loads(path.read_text())["case"])
+        path.name: tuple(read_case(table) for table in tables)
+        for path in sorted(GOLDEN.glob("*.toml"))
+        if (tables := tomllib.loads(path.read_text()).get("case")) and path.name != INDEX
+    }
+
+
+def listed_cases() -> list[tuple[str, str]]:
+    """The id and the golden file of every case, whatever its question."""
+    files = {
+        path.name: tomllib.loads(path.read_text())
         for path in sorted(GOLDEN.glob("*.toml"))
         if path.name != INDEX
     }
+    return [
+        (case["id"], name)
+        for name, tables in files.items()
+        for rows in tables.values()
+        if isinstance(rows, list)
+        for case in rows
+    ]
 
 
 def cases_that_expect(*names: str) -> list[Case]:

@@ -46,7 +46,8 @@ class Rounding(StrEnum):
     """The direction in which one exact amount becomes whole; it is never rounded again.
 
     Of a signed amount that is credited: `up` is toward +infinity, `down` toward -infinity (the
-    floor of Euclid's division), `nearest` half to even.
+    floor of Euclid's division), `nearest` half to even. Of the unsigned margin that dYdX v1 moves,
+    up for a long and down for a short, it is `up` of the amount credited.
     """
 
     UP = "up"

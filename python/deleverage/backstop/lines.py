@@ -11,13 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import ceil, floor
 from types import MappingProxyType
 
 from deleverage.backstop.pool import Pool
 from deleverage.errors import InputError
 from deleverage.model.terms import Bound, ConditionKind
+from deleverage.ranking import Rate
 
-__all__ = ["FIXED_BOUNDS", "STOP_ONLY", "Facts", "Figure", "Kind", "Line", "PolicyKind", "Reading"]
+__all__ = [
+    "FIXED_BOUNDS",
+    "STOP_ONLY",
+    "Facts",
+    "Figure",
+    "Kind",
+    "Line",
+    "PolicyKind",
+    "Reading",
+    "distance_to_bankruptcy",
+]
 
 
 class PolicyKind(StrEnum):
@@ -49,8 +61,8 @@ class Facts:
         position_margin: margin of the bankrupt position, money units.
         position_pnl: its unrealised profit, money units.
         unfilled_lots: of the liquidation, not closed in the market.
-        to_bankruptcy: how far the position's value at mark is above its bankruptcy value (below,
-            for one that gains as the value falls); at or below 0 once the mark has reached it.
+        to_bankruptcy: what the position can still lose, money units (`distance_to_bankruptcy`);
+            at or below 0 once the mark has reached the bankruptcy price.
         remaining_lots: of the bankrupt quantity, not offset yet.
         backlog_lots: liquidation orders that wait in the market.
         backlog_since: when that backlog began, ns UTC.
@@ -166,6 +178,22 @@ class Line:
             bound=self.bound,
             figures=(*found.figures, *(_figure(*item) for item in self.numbers.items())),
         )
+
+
+def distance_to_bankruptcy(lots: int, rate: Rate, bankruptcy_value: Fraction) -> int:
+    """Give what a position at the mark can still lose, away from 0, so that 0 is exactly there.
+
+    Args:
+        lots: signed, not 0.
+        rate: the mark.
+        bankruptcy_value: value of all these lots at the bankruptcy price, money units.
+
+    Returns:
+        Money units; above 0 while the mark has not reached the bankruptcy price.
+    """
+    gain = 1 if (lots > 0) != rate.is_inverse else -1
+    left = gain * (Fraction(abs(lots) * rate.mark_num, rate.mark_den) - bankruptcy_value)
+    return ceil(left) if left > 0 else floor(left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,7 +360,7 @@ def _fund_and_position(sight: _Sight) -> _Found:
 
 
 def _fund_flat(sight: _Sight) -> _Found:
-    lots = sum(abs(holding.lots) for holding in sight.pool.holdings)
+    lots = sum(abs(inventory.lots) for inventory in sight.pool.inventories)
     return _Found((lots, 0), held_lots=lots)
 
 
@@ -346,7 +374,9 @@ def _counted(name: str) -> "Measure":
 
     def measure(sight: _Sight) -> _Found:
         value = sight.need(name)
-        return _Found((value, 0), **{name: value})
+        found = _Found((value, 0))
+        found.figures = (_figure(name, value),)
+        return found
 
     return measure
 
@@ -356,7 +386,9 @@ def _flagged(name: str) -> "Measure":
 
     def measure(sight: _Sight) -> _Found:
         value = sight.need(name)
-        return _Found((value, 1), **{name: value})
+        found = _Found((value, 1))
+        found.figures = (_figure(name, value),)
+        return found
 
     return measure
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from deleverage.backstop.bankruptcy import price_of
 from deleverage.backstop.prices import SettlementPrice
+from deleverage.model.quantise import decimal_of
 from deleverage.model.scales import MarketScale
 from deleverage.model.terms import Cancelled
 
@@ -129,13 +130,13 @@ def _left(leg: Leg, scale: MarketScale) -> str:
 
 def _contracts(lots: int, scale: MarketScale) -> str:
     """Write lots as contracts."""
-    return _plain(lots * scale.lot_size)
+    return _plain(lots, scale.lot_size)
 
 
 def _money(units: int, scale: MarketScale, *, signed: bool = False) -> str:
     """Write money units as an amount of the settlement asset."""
     sign = "+" if signed and units > 0 else ""
-    return f"{sign}{_plain(units * scale.money_unit)} {scale.settle}".rstrip()
+    return f"{sign}{_plain(units, scale.money_unit)} {scale.settle}".rstrip()
 
 
 def _price(price: Fraction | None, scale: MarketScale) -> str:
@@ -144,9 +145,9 @@ def _price(price: Fraction | None, scale: MarketScale) -> str:
         return "none that is finite"
     units = price / Fraction(scale.price_unit)
     about = "" if units.denominator == 1 else "about "
-    return about + _plain(round(units) * scale.price_unit)
+    return about + _plain(round(units), scale.price_unit)
 
 
-def _plain(value: Decimal) -> str:
-    """Write a decimal without an exponent and without idle zeros."""
-    return f"{value.normalize():f}" if value else "0"
+def _plain(units: int, unit: Decimal) -> str:
+    """Write a number of units exactly, without an exponent and without idle zeros."""
+    return f"{decimal_of(units * Fraction(unit)):f}"

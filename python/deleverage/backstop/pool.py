@@ -18,7 +18,7 @@ from deleverage.backstop.window import EIGHT_HOURS, Window, whole
 from deleverage.errors import InputError, StateError
 from deleverage.ranking import Rate
 
-__all__ = ["Holding", "Payment", "Pool", "PoolScope", "Share", "share_loss"]
+__all__ = ["Inventory", "Payment", "Pool", "PoolScope", "Share", "share_loss"]
 
 
 class PoolScope(StrEnum):
@@ -30,7 +30,7 @@ class PoolScope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Inventory:
     """What one market brought and cost a pool, and the position the pool holds in it.
 
     Attributes:
@@ -39,7 +39,8 @@ class Holding:
         lots: of the position taken over, signed; 0 for none.
         entry_value: of that position, money units without sign.
         rate: the last mark, or None before the first.
-        pnls: realised plus unrealised profit, one window a length.
+        pnls: realised plus unrealised profit, one window a length, as of its last change;
+            `Pool.pnl_window` gives it as of now.
     """
 
     market: str
@@ -77,7 +78,7 @@ class Pool:
         publication_delay: age of the balance that is shown to the public, ns.
         publication_period: the public balance changes only at multiples of this, ns; 0: always.
         at: the last event, ns UTC.
-        holdings: one a market that had an event, by name.
+        inventories: one a market that had an event, by name.
         balances: the balance, one window a length.
         history: the balance for as long as the publication needs it; None if shown at once.
     """
@@ -90,7 +91,7 @@ class Pool:
     publication_delay: int
     publication_period: int
     at: int
-    holdings: tuple[Holding, ...]
+    inventories: tuple[Inventory, ...]
     balances: tuple[Window, ...]
     history: Window | None
 
@@ -147,7 +148,7 @@ class Pool:
             publication_delay=publication_delay,
             publication_period=publication_period,
             at=at,
-            holdings=(),
+            inventories=(),
             balances=tuple(Window.open(length=length, at=at, value=cash) for length in lengths),
             history=Window.open(length=late, at=at, value=cash) if late else None,
         )
@@ -155,7 +156,7 @@ class Pool:
     @property
     def balance(self) -> int:
         """Cash plus the unrealised profit of what the pool holds, money units."""
-        return self.cash + sum(holding.unrealised for holding in self.holdings)
+        return self.cash + sum(inventory.unrealised for inventory in self.inventories)
 
     @property
     def available(self) -> int:
@@ -172,21 +173,21 @@ class Pool:
             as_of -= as_of % self.publication_period
         return self.history.value_at(as_of)
 
-    def holding(self, market: str) -> Holding:
-        """Give what the pool has in one market, an empty holding where nothing happened yet.
+    def inventory(self, market: str) -> Inventory:
+        """Give what the pool has in one market, an empty inventory where nothing happened yet.
 
         Raises:
             InputError: the pool does not stand behind the market.
         """
         if self.markets and market not in self.markets:
             raise InputError(f"pool {self.name}: expected one of {self.markets}, got {market!r}")
-        for holding in self.holdings:
-            if holding.market == market:
-                return holding
+        for inventory in self.inventories:
+            if inventory.market == market:
+                return inventory
         begin = next(self.balances[0].segments()).start
         windows = (Window.open(length=each.length, at=begin, value=0) for each in self.balances)
         pnls = tuple(window.advance(self.at) for window in windows)
-        return Holding(market=market, realised=0, lots=0, entry_value=0, rate=None, pnls=pnls)
+        return Inventory(market=market, realised=0, lots=0, entry_value=0, rate=None, pnls=pnls)
 
     def balance_window(self, length: int) -> Window:
         """Give the rolling window of the balance with this length, ns.
@@ -202,7 +203,7 @@ class Pool:
         Raises:
             InputError: the pool keeps no such window, or does not know the market.
         """
-        return self.holding(market).pnls[self._place(length)]
+        return self.inventory(market).pnls[self._place(length)].advance(self.at)
 
     def notional_with(self, market: str, lots: int, rate: Rate) -> int:
         """Give what the pool would hold at the marks if it took over a position, rounded up.
@@ -218,9 +219,9 @@ class Pool:
             InputError: the market or the mark is not one the pool can hold.
         """
         _check_rate(market, rate)
-        held = self.holding(market).lots + whole("lots", lots)
+        held = self.inventory(market).lots + whole("lots", lots)
         rows = [(held, rate)]
-        others = (each for each in self.holdings if each.market != market)
+        others = (each for each in self.inventories if each.market != market)
         rows += [(each.lots, each.rate) for each in others if each.rate is not None]
         return sum(-(-abs(size) * mark.mark_num // mark.mark_den) for size, mark in rows)
 
@@ -248,12 +249,11 @@ class Pool:
             InputError: the amount is not above 0.
             StateError: more than is available, or time runs backwards.
         """
-        moved = self._step(at)
-        if whole("withdrawal", amount, least=1) > moved.available:
+        if whole("withdrawal", amount, least=1) > self.available:
             raise StateError(
-                f"pool {self.name}: expected at most {moved.available} available, got {amount}"
+                f"pool {self.name}: expected at most {self.available} available, got {amount}"
             )
-        return moved._step(at, cash=moved.cash - amount)
+        return self._step(at, cash=self.cash - amount)
 
     def receive_fee(self, market: str, amount: int, *, at: int) -> Self:
         """Book a liquidation fee.
@@ -281,9 +281,8 @@ class Pool:
             StateError: time runs backwards.
         """
         whole("deficit", amount, least=0)
-        moved = self._step(at)
-        paid = amount if moved.may_be_negative else min(amount, moved.available)
-        return Payment(pool=moved._book(market, -paid, at), paid=paid, unpaid=amount - paid)
+        paid = amount if self.may_be_negative else min(amount, self.available)
+        return Payment(pool=self._book(market, -paid, at), paid=paid, unpaid=amount - paid)
 
     def take_over(
         self, market: str, *, lots: int, entry_value: int, rate: Rate, at: int, margin: int = 0
@@ -307,7 +306,7 @@ class Pool:
         whole("entry_value", entry_value, least=0)
         whole("margin", margin, least=0)
         _check_rate(market, rate)
-        before = self._step(at).holding(market)
+        before = self._step(at).inventory(market)
         if before.rate is not None and before.rate.is_inverse != rate.is_inverse:
             raise InputError(f"mark of {market}: expected the same kind of contract as before")
         lots, value, gained = _traded(before, lots, entry_value, is_inverse=rate.is_inverse)
@@ -330,15 +329,13 @@ class Pool:
         """
         whole("lots", lots, least=1)
         whole("exit_value", exit_value, least=0)
-        held = self.holding(market)
+        held = self.inventory(market)
         if lots > abs(held.lots) or held.rate is None:
             raise StateError(
                 f"pool {self.name}: expected at most {abs(held.lots)} lots of {market}, got {lots}"
             )
         against = -lots if held.lots > 0 else lots
-        left, value, gained = _traded(
-            held, against, exit_value, is_inverse=held.rate.is_inverse
-        )
+        left, value, gained = _traded(held, against, exit_value, is_inverse=held.rate.is_inverse)
         return self._put(replace(held, lots=left, entry_value=value), gained, at)
 
     def mark(self, rates: Mapping[str, Rate], *, at: int) -> Self:
@@ -358,9 +355,9 @@ class Pool:
             replace(each, rate=rates[each.market])
             if each.market in rates and each.rate is not None
             else each
-            for each in self.holdings
+            for each in self.inventories
         )
-        return self._step(at, holdings=moved)
+        return self._step(at, inventories=moved)
 
     def _place(self, length: int) -> int:
         """Find the window of one length."""
@@ -374,35 +371,32 @@ class Pool:
 
     def _book(self, market: str, amount: int, at: int) -> Self:
         """Book money that one market brought or cost."""
-        return self._put(self.holding(market), amount, at)
+        return self._put(self.inventory(market), amount, at)
 
-    def _put(self, holding: Holding, gained: int, at: int) -> Self:
-        """Put one market's holding in its place, with what it gained in cash."""
-        grown = replace(holding, realised=holding.realised + gained)
-        others = [each for each in self.holdings if each.market != holding.market]
+    def _put(self, inventory: Inventory, gained: int, at: int) -> Self:
+        """Put one market's inventory in its place, with what it gained in cash."""
+        grown = replace(inventory, realised=inventory.realised + gained)
+        others = [each for each in self.inventories if each.market != inventory.market]
         ordered = sorted([*others, grown], key=lambda each: each.market)
-        return self._step(at, cash=self.cash + gained, holdings=tuple(ordered))
+        return self._step(at, cash=self.cash + gained, inventories=tuple(ordered))
 
     def _step(
-        self, at: int, *, cash: int | None = None, holdings: tuple[Holding, ...] | None = None
+        self, at: int, *, cash: int | None = None, inventories: tuple[Inventory, ...] | None = None
     ) -> Self:
-        """Move to an instant with new cash and holdings, and note both in every window."""
+        """Move to an instant with new cash and inventories, and note both in every window."""
         if whole("time", at) < self.at:
             raise StateError(
                 f"pool {self.name}: time: expected at least {self.at}, got {at}; "
                 "it runs forwards only"
             )
-        held = self.holdings if holdings is None else holdings
+        held = self.inventories if inventories is None else inventories
         money = self.cash if cash is None else cash
-        balance = money + sum(holding.unrealised for holding in held)
+        balance = money + sum(inventory.unrealised for inventory in held)
         return replace(
             self,
             at=at,
             cash=money,
-            holdings=tuple(
-                replace(each, pnls=tuple(window.put(at, each.pnl) for window in each.pnls))
-                for each in held
-            ),
+            inventories=tuple(_noted(each, at) for each in held),
             balances=tuple(window.put(at, balance) for window in self.balances),
             history=None if self.history is None else self.history.put(at, balance),
         )
@@ -463,14 +457,20 @@ def share_loss(base: int, pnl: Mapping[str, int]) -> Share:
     return Share(common=common, limits=limits, remainder=common - sum(limits.values()))
 
 
+def _noted(inventory: Inventory, at: int) -> Inventory:
+    """Note a market's profit in its windows; what did not change costs nothing."""
+    pnl = inventory.pnl
+    if pnl == inventory.pnls[0].value:
+        return inventory
+    return replace(inventory, pnls=tuple(window.put(at, pnl) for window in inventory.pnls))
+
+
 def _gain(lots: int, *, is_inverse: bool) -> int:
     """Give 1 where a position gains as its value rises, and -1 where it loses."""
     return 1 if (lots > 0) != is_inverse else -1
 
 
-def _traded(
-    held: Holding, lots: int, value: int, *, is_inverse: bool
-) -> tuple[int, int, int]:
+def _traded(held: Inventory, lots: int, value: int, *, is_inverse: bool) -> tuple[int, int, int]:
     """Add a trade to a position: its lots and entry value after it, and the profit realised.
 
     Of either side the closed share of the value is rounded down; the rest stays with the rest.

@@ -52,15 +52,18 @@ class Window:
         now: right end of the window, ns UTC.
         since: when the present value was put, ns UTC.
         value: the present value.
+        front: the older of the values before it, oldest on top; use `segments`.
+        back: the newer ones, newest on top.
+        area: sum of value times duration of both.
     """
 
     length: int
     now: int
     since: int
     value: int
-    _front: _Cell | None = field(default=None, repr=False)
-    _back: _Cell | None = field(default=None, repr=False)
-    _area: int = field(default=0, repr=False)
+    front: _Cell | None = field(default=None, repr=False)
+    back: _Cell | None = field(default=None, repr=False)
+    area: int = field(default=0, repr=False)
 
     @classmethod
     def open(cls, *, length: int, at: int, value: int) -> Self:
@@ -89,13 +92,13 @@ class Window:
             raise StateError(f"time: expected at least {self.now}, got {at}; it runs forwards only")
         if at == self.now:
             return self
-        front, back, area = self._front, self._back, self._area
+        front, back, area = self.front, self.back, self.area
         while front is not None and front.segment.end <= at - self.length:
             area -= _area(front.segment)
             front = front.below
             if front is None:
                 front, back = _turned(back), None
-        return replace(self, now=at, _front=front, _back=back, _area=area)
+        return replace(self, now=at, front=front, back=back, area=area)
 
     def put(self, at: int, value: int) -> Self:
         """Put a value that holds from this instant on.
@@ -111,24 +114,24 @@ class Window:
         if at == moved.since:
             return replace(moved, value=value)
         segment = Segment(start=moved.since, end=at, value=moved.value)
-        front, back = moved._front, moved._back
+        front, back = moved.front, moved.back
         if front is None:
             front = _pushed(None, segment)
         else:
             back = _pushed(back, segment)
-        area = moved._area + _area(segment)
-        return replace(moved, since=at, value=value, _front=front, _back=back, _area=area)
+        area = moved.area + _area(segment)
+        return replace(moved, since=at, value=value, front=front, back=back, area=area)
 
     @property
     def peak(self) -> int:
         """The largest value in force in the window."""
-        stacks = (self._front, self._back)
+        stacks = (self.front, self.back)
         return max([self.value, *(cell.peak for cell in stacks if cell is not None)])
 
     @property
     def opening(self) -> int:
         """The value in force at now - length, or the first one where the history is shorter."""
-        return self.value if self._front is None else self._front.segment.value
+        return self.value if self.front is None else self.front.segment.value
 
     @property
     def average(self) -> Fraction:
@@ -136,8 +139,8 @@ class Window:
 
         Where no time has passed since the first value it is that value.
         """
-        begin = self.since if self._front is None else self._front.segment.start
-        area = self._area + self.value * (self.now - self.since)
+        begin = self.since if self.front is None else self.front.segment.start
+        area = self.area + self.value * (self.now - self.since)
         cut = self.now - self.length
         if begin < cut:
             area -= self.opening * (cut - begin)
@@ -148,11 +151,11 @@ class Window:
 
     def segments(self) -> Iterator[Segment]:
         """Give what held in the window, oldest first; the last segment ends now."""
-        cell = self._front
+        cell = self.front
         while cell is not None:
             yield cell.segment
             cell = cell.below
-        cell = _turned(self._back)
+        cell = _turned(self.back)
         while cell is not None:
             yield cell.segment
             cell = cell.below
@@ -183,6 +186,10 @@ class Window:
 
     def __hash__(self) -> int:
         return hash((self.length, self.now, self.since, self.value))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy and pickle a window by what it holds: its stacks are deeper than recursion goes."""
+        return _restored, (type(self), self.length, tuple(self.segments()))
 
 
 def whole(what: str, value: int, *, least: int | None = None) -> int:
@@ -221,3 +228,20 @@ def _turned(stack: _Cell | None) -> _Cell | None:
         turned = _pushed(turned, stack.segment)
         stack = stack.below
     return turned
+
+
+def _restored(kind: type[Window], length: int, segments: tuple[Segment, ...]) -> Window:
+    """Build a window again from what it held, the present value last."""
+    *settled, present = segments
+    front = None
+    for segment in reversed(settled):
+        front = _pushed(front, segment)
+    area = sum(_area(segment) for segment in settled)
+    return kind(
+        length=length,
+        now=present.end,
+        since=present.start,
+        value=present.value,
+        front=front,
+        area=area,
+    )

@@ -5,7 +5,7 @@ from typing import Final
 from deleverage.errors import InputError
 from deleverage.ledger.canonical import Value
 from deleverage.ledger.entries import Command
-from deleverage.ledger.ledger import Ledger, triples
+from deleverage.ledger.ledger import Ledger
 
 __all__ = ["Booking"]
 
@@ -35,8 +35,11 @@ class Booking:
             InvariantError: the postings of an asset do not add up to zero.
         """
         if command.kind == self.POST:
-            postings = _listed(command, "postings")
-            return state.post(triples(postings)), {"postings": len(postings)}
+            lines = _listed(command, "postings")
+            postings = [line for line in lines if isinstance(line, list)]
+            if len(postings) != len(lines):
+                raise InputError(f"postings: expected lists of three, got {lines!r}")
+            return state.post(postings), {"postings": len(postings)}
         if command.kind == self.OPEN:
             accounts = _listed(command, "accounts")
             names = [name for name in accounts if isinstance(name, str)]

@@ -99,7 +99,7 @@ def snapshot_fault(row: SnapshotRow, entry: Entry | None) -> str:
         row: the kept state.
         entry: the entry at its place; None before the first, or if there is none.
     """
-    if sha256(row.state).digest() != row.state_hash:
+    if type(row.state) is not bytes or sha256(row.state).digest() != row.state_hash:
         return "expected the hash of the state, got another"
     if row.sequence == 0 and row.head == GENESIS:
         return ""

@@ -27,6 +27,7 @@ GENESIS = sha256(b"deleverage journal").digest()
 
 _HEX_DIGITS = 64
 _TAG = b"entry\x00"
+_TYPES = (int, str, str, int, bytes, bytes, bytes, bytes)
 
 State = TypeVar("State")
 
@@ -167,8 +168,8 @@ class Entry(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        """Whether the hash is the hash of what the row says."""
-        return self.hash == chain_hash(
+        """Whether the types are the row's own and the hash is the hash of what it says."""
+        return tuple(map(type, self)) == _TYPES and self.hash == chain_hash(
             sequence=self.sequence,
             key=self.key,
             kind=self.kind,

@@ -27,7 +27,7 @@ from deleverage.ledger.entries import (
     Request,
     chain_hash,
 )
-from deleverage.ledger.store import SnapshotRow, Store, pages_fault
+from deleverage.ledger.store import FILE_ERRORS, SnapshotRow, Store, pages_fault
 
 __all__ = ["Journal"]
 
@@ -79,7 +79,7 @@ class Journal(Generic[State]):
         try:
             chain = _restored(store, applier)
             _must_hold(store, receipt)
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             store.close()
             raise StateError(f"journal {store.path}: expected to read it, got {error}") from error
         except BaseException:
@@ -347,7 +347,7 @@ def _must_hold(store: Store, receipt: Receipt | None) -> None:
             f"journal {store.path}: expected the entry of receipt {receipt.sequence}, got a last "
             f"entry of {last.sequence if last else 0}: the tail is lost"
         )
-    if entry.receipt != receipt or not entry.is_sound:
+    if not entry.is_sound or entry.receipt != receipt:
         raise StateError(
             f"journal {store.path}: expected the head of receipt {receipt.sequence}, "
             "got another history"

@@ -5,7 +5,7 @@ event is a set of postings; the ledger checks the whole event before it changes 
 back a new ledger while the old one still reads.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -23,7 +23,6 @@ __all__ = [
     "Posting",
     "TrialBalance",
     "TrialLine",
-    "triples",
 ]
 
 # Magnitudes stay below this: sums of money are 128 bits wide.
@@ -170,7 +169,7 @@ class Ledger:
         names = {str(Account.parse(text)): True for text in accounts}
         return Ledger(self._accounts.put(names), self._balances)
 
-    def post(self, postings: Iterable[tuple[str, str, int]]) -> "Ledger":
+    def post(self, postings: Iterable[Sequence[object]]) -> "Ledger":
         """Book one event.
 
         Args:
@@ -181,46 +180,42 @@ class Ledger:
             The ledger after the event; this one is as it was.
 
         Raises:
-            InputError: no posting, an account that is not open, an empty asset, or an amount that
-                is no integer or out of range.
+            InputError: no posting, one that is no triple, an account that is not open, an empty
+                asset, or an amount that is no integer.
             InvariantError: the postings of an asset do not add up to zero.
             StateError: a balance would leave the range.
         """
         moves = self._moves(postings)
-        read = self._balances.get
-        changes: dict[Slot, int | None] = {}
-        for slot, amount in moves.items():
-            balance = (read(slot) or 0) + amount
-            if not -AMOUNT_LIMIT < balance < AMOUNT_LIMIT:
-                raise StateError(
-                    f"balance of {slot[0]} in {slot[1]}: expected a magnitude below 2^127, "
-                    f"got {balance}"
-                )
-            changes[slot] = balance or None
+        read = self._balances.reader()
+        balances = {slot: (read(slot) or 0) + amount for slot, amount in moves.items()}
+        if max(map(abs, balances.values())) >= AMOUNT_LIMIT:
+            (account, asset), most = max(balances.items(), key=lambda item: abs(item[1]))
+            raise StateError(
+                f"balance of {account} in {asset}: expected a magnitude below 2^127, got {most}"
+            )
+        changes: dict[Slot, int | None] = {**balances}
+        if 0 in balances.values():
+            changes = {slot: balance or None for slot, balance in balances.items()}
         return Ledger(self._accounts, self._balances.put(changes))
 
-    def _moves(self, postings: Iterable[tuple[str, str, int]]) -> dict[Slot, int]:
+    def _moves(self, postings: Iterable[Sequence[object]]) -> dict[Slot, int]:
         """Add postings up by account and asset, and check that each asset adds to zero."""
         moves: dict[Slot, int] = {}
         totals: dict[str, int] = {}
-        is_open = self._accounts.get
-        for number, (account, asset, amount) in enumerate(postings):
-            if type(amount) is not int or not -AMOUNT_LIMIT < amount < AMOUNT_LIMIT:
-                raise InputError(
-                    f"posting {number}, amount: expected an integer below 2^127 in magnitude, "
-                    f"got {amount!r}"
-                )
-            if type(asset) is not str or not asset:
-                raise InputError(f"posting {number}, asset: expected a name, got {asset!r}")
-            if type(account) is not str or is_open(account) is None:
-                raise InputError(
-                    f"posting {number}, account: expected an open account, got {account!r}; "
-                    "open it first"
-                )
+        is_open = self._accounts.reader()
+        number = -1
+        for number, posting in enumerate(postings):
+            if len(posting) != len(Posting._fields):
+                raise InputError(self._complaint(number, posting))
+            account, asset, amount = posting
+            if type(account) is not str or type(asset) is not str or type(amount) is not int:
+                raise InputError(self._complaint(number, posting))
+            if not asset or not is_open(account):
+                raise InputError(self._complaint(number, posting))
             slot = (account, asset)
             moves[slot] = moves.get(slot, 0) + amount
             totals[asset] = totals.get(asset, 0) + amount
-        if not totals:
+        if number < 0:
             raise InputError("event: expected at least one posting, got none")
         for asset, total in totals.items():
             if total:
@@ -229,6 +224,20 @@ class Ledger:
                     "nothing was booked"
                 )
         return moves
+
+    def _complaint(self, number: int, posting: Sequence[object]) -> str:
+        """What is wrong with a posting."""
+        if len(posting) != len(Posting._fields):
+            return f"posting {number}: expected (account, asset, amount), got {posting!r}"
+        account, asset, amount = posting
+        if not isinstance(account, str) or account not in self._accounts:
+            return (
+                f"posting {number}, account: expected an open account, got {account!r}; "
+                "open it first"
+            )
+        if not isinstance(asset, str) or not asset:
+            return f"posting {number}, asset: expected a name, got {asset!r}"
+        return f"posting {number}, amount: expected an integer, got {amount!r}"
 
     def balance(self, account: str, asset: str) -> int:
         """What an account holds, in money units of the asset; zero if nothing moved.
@@ -301,29 +310,12 @@ class Ledger:
         return sha256(self.dump()).hexdigest()
 
 
-def _parts(value: Value) -> tuple[list[str], list[tuple[str, str, int]]]:
+def _parts(value: Value) -> tuple[list[str], list[list[Value]]]:
     """The accounts and balances of a dumped ledger."""
-    if not isinstance(value, dict) or set(value) != {"accounts", "balances"}:
-        raise InputError("ledger: expected accounts and balances, got something else")
-    accounts, balances = value["accounts"], value["balances"]
-    if not isinstance(accounts, list) or not isinstance(balances, list):
-        raise InputError("ledger: expected lists of accounts and balances, got something else")
-    names = [name for name in accounts if isinstance(name, str)]
-    if len(names) != len(accounts):
-        raise InputError("ledger: expected account names, got something else")
-    return names, list(triples(balances))
-
-
-def triples(lines: list[Value]) -> Iterator[tuple[str, str, int]]:
-    """Read postings out of decoded JSON.
-
-    Raises:
-        InputError: a line is not (account, asset, integer).
-    """
-    for number, line in enumerate(lines):
-        if isinstance(line, list) and len(line) == len(Posting._fields):
-            account, asset, amount = line
-            if type(account) is str and type(asset) is str and type(amount) is int:
-                yield account, asset, amount
-                continue
-        raise InputError(f"posting {number}: expected [account, asset, integer], got {line!r}")
+    match value:
+        case {"accounts": [*names], "balances": [*lines]}:
+            accounts = [name for name in names if isinstance(name, str)]
+            balances = [line for line in lines if isinstance(line, list)]
+            if len(accounts) == len(names) and len(balances) == len(lines):
+                return accounts, balances
+    raise InputError("ledger: expected lists of accounts and balances, got something else")

@@ -16,6 +16,7 @@ from deleverage.ledger.entries import Entry
 
 __all__ = [
     "APPLICATION_ID",
+    "FILE_ERRORS",
     "LOCK_SUFFIX",
     "PRAGMAS",
     "SCHEMA",
@@ -39,6 +40,9 @@ _SNAPSHOT_ROWS = (
     "CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, state BLOB NOT NULL, "
     "state_hash BLOB NOT NULL, head BLOB NOT NULL) STRICT"
 )
+# What reading a damaged file may raise; SQLite's message can hold bytes that are no text.
+FILE_ERRORS = (sqlite3.Error, UnicodeError)
+
 TABLES = (_ENTRIES, _SNAPSHOT_ROWS)
 # What makes a commit durable; the last two matter where a plain sync stops at the drive's cache.
 PRAGMAS = (
@@ -112,7 +116,7 @@ class Store:
         try:
             connection = sqlite3.connect(where, isolation_level=None, timeout=0)
             wrong = _prepare(connection, page_limit)
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             wrong = f"expected to open it, got {error}"
         if connection is None or wrong:
             for held in filter(None, (connection, lock)):

@@ -4,7 +4,6 @@ The chain shows damage and tampering up to its last entry. That the last entries
 only be seen from outside: with a receipt. That the results are right needs the applier.
 """
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +13,7 @@ from typing import Generic, TypeVar
 from deleverage.errors import StateError
 from deleverage.ledger.chain import Chain, snapshot_fault
 from deleverage.ledger.entries import GENESIS, Applier, Receipt
-from deleverage.ledger.store import Store, fault, pages_fault
+from deleverage.ledger.store import FILE_ERRORS, Store, fault, pages_fault
 
 __all__ = ["Finding", "Verification", "verify", "verify_report"]
 
@@ -160,7 +159,7 @@ class _Examination(Generic[State]):
             self.note("snapshots", wrong, f"{len(kept)} kept, {self._how}")
             stage = "pages"
             self.note("pages", pages_fault(store.connection), "every page and index is sound")
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             if stage == "chain":
                 self.first_bad = self._chain.sequence + 1
             self.note(stage, f"expected to read the file, got {error}")

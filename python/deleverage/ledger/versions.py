@@ -6,8 +6,8 @@ Reading an old version turns the pointers round first (Baker, "Shallow binding m
 arrays fast", 1991). One thread at a time may use the versions of one map.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar, cast
 
 __all__ = ["VersionedMap"]
 
@@ -72,6 +72,10 @@ class VersionedMap(Generic[Key, Item]):
         """The item of a key, or None."""
         return self._version.own().get(key)
 
+    def reader(self) -> Callable[[Key], Item | None]:
+        """`get` for many keys in a row; it reads this version until another one is used."""
+        return self._version.own().get
+
     def items(self) -> tuple[tuple[Key, Item], ...]:
         """Every key with its item, in no promised order; a copy."""
         return tuple(self._version.own().items())
@@ -87,13 +91,16 @@ class VersionedMap(Generic[Key, Item]):
         """
         table = self._version.own()
         newer: VersionedMap[Key, Item] = VersionedMap()
-        newer._version.table = table  # noqa: SLF001 -- a map may fill its own newer version
-        self._version.point(newer._version, changes)  # noqa: SLF001 -- the same
+        newer._version.table = table
+        self._version.point(newer._version, changes)
         _write(table, changes)
         return newer
 
 
 def _write(table: dict[Key, Item], changes: Mapping[Key, Item | None]) -> None:
+    if None not in changes.values():
+        table.update(cast("Mapping[Key, Item]", changes))
+        return
     for key, item in changes.items():
         if item is None:
             table.pop(key, None)

@@ -1,0 +1,136 @@
+"""Settlement prices: each rule takes the price it is named after, at its own boundaries."""
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from deleverage.backstop.prices import Candidates, choose_price, price_by_edition
+from deleverage.errors import InputError, VenueError
+from deleverage.model.parts import Number, Price
+from deleverage.model.terms import Evidence, PriceKind
+
+EVERYTHING = Candidates(
+    is_inverse=False,
+    is_long=True,
+    bankruptcy=489,
+    mark=400,
+    previous_mark=401,
+    oracle=402,
+    cost=500,
+    pool_bankruptcy=430,
+    fund_balance=1,
+    fund_peak=100,
+)
+
+
+def test_every_rule_has_its_price() -> None:
+    """Each of the eight rules takes the price that it is named after."""
+    expected = {
+        PriceKind.BANKRUPTCY: (489, PriceKind.BANKRUPTCY),
+        PriceKind.POOL_BANKRUPTCY: (430, PriceKind.POOL_BANKRUPTCY),
+        PriceKind.BANKRUPTCY_UNLESS_FAR: (400, PriceKind.MARK),
+        PriceKind.MARK: (400, PriceKind.MARK),
+        PriceKind.MARK_UNTIL_DEPLETED: (400, PriceKind.MARK),
+        PriceKind.PREVIOUS_MARK: (401, PriceKind.PREVIOUS_MARK),
+        PriceKind.ORACLE_CAPPED_AT_BANKRUPTCY: (489, PriceKind.BANKRUPTCY),
+        PriceKind.COST: (500, PriceKind.COST),
+    }
+    found = {kind: choose_price(kind, EVERYTHING) for kind in PriceKind}
+
+    assert {kind: (one.lot_value, one.kind) for kind, one in found.items()} == expected
+    assert all(one.rule is kind and one.reason for kind, one in found.items())
+
+
+def test_a_bankruptcy_price_exactly_at_the_limit_is_near_enough() -> None:
+    """More than 5 % from the mark is far, exactly 5 % is not: on both sides, linear and inverse."""
+    for mark, value, is_inverse, kind in (
+        (400, 420, False, PriceKind.BANKRUPTCY),
+        (400, 380, False, PriceKind.BANKRUPTCY),
+        (400, 421, False, PriceKind.MARK),
+        (400, 379, False, PriceKind.MARK),
+        # The price of an inverse value is 1 over it: 1/400 against 1/420 is 1/21 away.
+        (420, 400, True, PriceKind.BANKRUPTCY),
+        (421, 400, True, PriceKind.MARK),
+        (400, 0, True, PriceKind.MARK),
+    ):
+        known = replace(EVERYTHING, mark=mark, bankruptcy=value, is_inverse=is_inverse)
+        assert choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, known).kind is kind
+
+
+def test_a_far_price_says_how_far() -> None:
+    """The reason carries both figures, and says where one is shortened."""
+    exactly = choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, EVERYTHING).reason
+    about = choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, replace(EVERYTHING, mark=300)).reason
+    never = replace(EVERYTHING, is_inverse=True, bankruptcy=0)
+
+    assert exactly == "mark price: bankruptcy is off the mark by 22.25 %, more than 5.00 %"
+    assert about == "mark price: bankruptcy is off the mark by 63.00 %, more than 5.00 %"
+    assert "without limit" in choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, never).reason
+    third = replace(EVERYTHING, mark=300, bankruptcy=400)
+    assert "about 33.33 %" in choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, third).reason
+
+
+@pytest.mark.parametrize(
+    ("ratio", "balance", "kind"),
+    [
+        (Fraction(0), 1, PriceKind.MARK),
+        (Fraction(0), 0, PriceKind.BANKRUPTCY),
+        (Fraction(0), -1, PriceKind.BANKRUPTCY),
+        (Fraction(1, 10), 11, PriceKind.MARK),
+        (Fraction(1, 10), 10, PriceKind.BANKRUPTCY),
+    ],
+)
+def test_a_fund_is_empty_at_its_line(ratio: Fraction, balance: int, kind: PriceKind) -> None:
+    """At or under the line the bankruptcy price counts; by default the line is zero."""
+    known = replace(EVERYTHING, fund_balance=balance)
+    found = choose_price(PriceKind.MARK_UNTIL_DEPLETED, known, depleted_ratio=ratio)
+
+    assert found.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("is_long", "is_inverse", "oracle", "expected"),
+    [
+        (True, False, 400, 489),
+        (True, False, 500, 500),
+        (False, False, 400, 400),
+        (False, False, 500, 489),
+        (True, True, 400, 400),
+        (False, True, 400, 489),
+    ],
+)
+def test_an_oracle_price_never_costs_more_than_there_is(
+    *, is_long: bool, is_inverse: bool, oracle: int, expected: int
+) -> None:
+    """The price is the oracle's until the liquidated account would owe; then bankruptcy."""
+    known = replace(EVERYTHING, is_long=is_long, is_inverse=is_inverse, oracle=oracle)
+    found = choose_price(PriceKind.ORACLE_CAPPED_AT_BANKRUPTCY, known)
+
+    assert found.lot_value == expected
+
+
+@pytest.mark.parametrize("kind", list(PriceKind))
+def test_a_price_that_nobody_knows_is_not_made_up(kind: PriceKind) -> None:
+    """Each rule refuses by name what it reads and is not given."""
+    with pytest.raises(InputError, match=r"\w+: not given, and the edition settles by it"):
+        choose_price(kind, Candidates(is_inverse=False, is_long=True))
+
+
+def test_a_mark_must_be_above_zero_to_measure_by() -> None:
+    """A deviation is a share of the mark."""
+    with pytest.raises(InputError, match="mark: expected a value above zero, got 0"):
+        choose_price(PriceKind.BANKRUPTCY_UNLESS_FAR, replace(EVERYTHING, mark=0))
+
+
+def test_an_edition_brings_its_numbers_or_asks_for_them() -> None:
+    """A published number decides; one that was never published must be supplied."""
+    rule = Price(
+        source="s", as_of="2025", evidence=Evidence.ASSUMED, kind=PriceKind.BANKRUPTCY_UNLESS_FAR
+    )
+    wide = replace(rule, numbers=(Number(name="deviation", value=Decimal("0.2225")),))
+
+    assert price_by_edition(wide, EVERYTHING).kind is PriceKind.BANKRUPTCY
+    with pytest.raises(VenueError, match=r"price\.deviation: the venue never published it"):
+        price_by_edition(replace(rule, required=("deviation",)), EVERYTHING)
