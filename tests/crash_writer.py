@@ -17,7 +17,7 @@ from deleverage.ledger import Booking, Command, Journal, Ledger, Receipt, Reques
 
 BATCH = 8
 # Bytes; a batch of these spills from SQLite's page cache into the log before its commit.
-FILLER = 400_000
+FILLER = 300_000
 
 
 def tell(**said: Any) -> None:

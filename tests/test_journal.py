@@ -428,6 +428,32 @@ def test_an_engine_that_decides_otherwise_is_found(journal: Journal[Ledger], pat
         Journal.open(path, Doubling())
 
 
+class Rounding(Booking):
+    """A faulty engine: its result holds a float."""
+
+    def apply(self, state: Ledger, command: Command) -> tuple[Ledger, Value]:
+        """Apply, and give back what cannot be kept."""
+        state, _ = super().apply(state, command)
+        return state, {"fee": 0.5}  # type: ignore[dict-item]
+
+
+def test_a_result_must_be_canonical(path: Path) -> None:
+    """A result that has no canonical bytes is refused by name, and nothing is written."""
+    with Journal.open(path, Rounding()) as journal:
+        with pytest.raises(InputError, match=r"result of open\.fee.*0\.5"):
+            open_accounts(journal)
+        assert (journal.head, journal.state.accounts(), list(journal.entries())) == (START, (), [])
+
+
+def test_an_empty_file_becomes_a_journal(path: Path) -> None:
+    """A file that a crash left empty while the journal was made is made into one."""
+    path.touch()
+
+    with Journal.open(path, Booking()) as journal:
+        assert open_accounts(journal).receipt.sequence == 1
+    assert verify(path).is_intact
+
+
 def test_a_commit_is_set_to_be_durable(journal: Journal[Ledger]) -> None:
     """The live connection writes ahead and syncs at every commit (2 is FULL)."""
     assert (journal.setting("journal_mode"), journal.setting("synchronous")) == ("wal", 2)

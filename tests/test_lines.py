@@ -1,6 +1,7 @@
 """The lines of a trigger: each exactly at its number, one unit safer and one unit worse."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -9,6 +10,7 @@ from deleverage.backstop.pool import Pool
 from deleverage.backstop.window import EIGHT_HOURS, HOUR
 from deleverage.errors import InputError
 from deleverage.model.terms import Bound, ConditionKind
+from deleverage.ranking import Rate
 from triggers import MINUTE, at_flag, fund, line
 
 INCLUSIVE, STRICT = Bound.INCLUSIVE, Bound.STRICT

@@ -4,7 +4,7 @@ import pickle
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deleverage.backstop.pool import Pool, PoolScope, share_loss
@@ -282,6 +282,7 @@ def happened(pool: Pool, event: tuple[int, str, str, int]) -> Pool:
 
 
 @given(events=EVENTS, length=st.integers(1, 25))
+@example(events=[(1, "fee", "A", 1), (3, "fee", "B", 1), (1, "contribute", "A", 1)], length=3)
 def test_a_pool_keeps_the_windows_of_its_whole_history(
     events: list[tuple[int, str, str, int]], length: int
 ) -> None:

@@ -340,7 +340,13 @@ def test_a_fee_that_was_never_published_must_be_chosen() -> None:
 def test_a_pool_sheds_its_position_like_anyone() -> None:
     """A fund's own position is the one that is offset: its result is booked to the fund."""
     bankrupt = Bankrupt(account="fund", lots=-4, entry_value=1000, is_pool=True)
-    booked = settle([cut("ann", 4, 4, 700)], bankrupt, at(200), terms_of(difference=Payer.FUND))
+    known = Bankruptcy(lots=-4, value=Fraction(900))
+    booked = settle(
+        [cut("ann", 4, 4, 700)],
+        replace(bankrupt, bankruptcy=known),
+        at(200),
+        terms_of(difference=Payer.UNPUBLISHED),
+    )
 
     assert sums(booked.postings, Book.FUND) == {"fund": 200}
     assert sums(booked.postings, Book.WALLET) == {"ann": 100}

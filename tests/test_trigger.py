@@ -324,6 +324,57 @@ def test_every_edition_has_a_trigger_or_says_why_not(name: str) -> None:
     assert set(trigger.lengths) <= {EIGHT_HOURS}
 
 
+MODELLED = [name for name in venues() if "trigger.unpublished" not in gaps(Venue.load(name))]
+SMALL = st.integers(-3, 3)
+
+
+@given(data=st.data(), name=st.sampled_from(MODELLED), stop=st.sampled_from(StopReading))
+def test_an_arm_begins_and_ends_only_by_its_own_lines(
+    data: st.DataObject, name: str, stop: StopReading
+) -> None:
+    """In any course of events an arm turns on exactly at its starts, and off at its stops."""
+    trigger = Trigger.of(
+        supplied(Venue.load(name)), money_units_per_asset=1, bound=STRICT, stop=stop
+    )
+    pool = Pool.open("fund", at=0, cash=12, may_be_negative=True)
+    status = trigger.idle(0)
+    for hour in range(1, data.draw(st.integers(1, 12)) + 1):
+        step = data.draw(st.integers(-9, 9))
+        pool = (
+            pool.receive_surplus("A", step, at=hour * HOUR)
+            if step > 0
+            else pool.pay_deficit("A", -step, at=hour * HOUR).pool
+        )
+        small = {key: data.draw(SMALL) for key in ("to_bankruptcy", "account_value", "vault_loss")}
+        flags = ("is_backstop_full", "is_book_thin", "is_emergency")
+        facts = Facts(
+            at=hour * HOUR,
+            pool=pool,
+            market="A",
+            deficit=data.draw(st.integers(0, 20)),
+            fund_notional=data.draw(st.integers(0, 20)),
+            position_margin=2,
+            position_pnl=data.draw(st.integers(-20, 5)),
+            unfilled_lots=data.draw(st.integers(0, 2)),
+            remaining_lots=data.draw(st.integers(0, 1)),
+            backlog_lots=data.draw(st.integers(0, 20)),
+            backlog_since=data.draw(st.integers(0, hour)) * HOUR,
+            **small,
+            **{flag: data.draw(st.booleans()) for flag in flags},
+        )
+        after = trigger.step(status, facts)
+        for arm, before, now in zip(trigger.arms, status.arms, after.arms, strict=True):
+            if before.since is None:
+                starts = all(found.holds for found in arm.read_starts(facts))
+                assert now.is_active == starts
+                assert now.since == (facts.at if starts else None)
+            else:
+                assert now.is_active != arm.read_stops(facts, before.since)[0]
+        assert (after.state is State.ACTIVE) == any(arm.is_active for arm in after.arms)
+        assert after.decided
+        status = after
+
+
 def test_what_is_missing_is_named() -> None:
     """Numbers, bounds and the way to stop that a venue never published are listed, all of them."""
     venue = Venue.load("htx")

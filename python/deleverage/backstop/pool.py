@@ -184,8 +184,10 @@ class Pool:
         for inventory in self.inventories:
             if inventory.market == market:
                 return inventory
-        begin = next(self.balances[0].segments()).start
-        windows = (Window.open(length=each.length, at=begin, value=0) for each in self.balances)
+        windows = (
+            Window.open(length=each.length, at=next(each.segments()).start, value=0)
+            for each in self.balances
+        )
         pnls = tuple(window.advance(self.at) for window in windows)
         return Inventory(market=market, realised=0, lots=0, entry_value=0, rate=None, pnls=pnls)
 

@@ -193,7 +193,8 @@ class Settlement:
         postings: every entry; they add to zero.
         notices: one a leg of the queue.
         difference: what bankruptcy would have credited the liquidated account more than the
-            settlement did, money units; below zero the settlement was the better price.
+            settlement did, money units; below zero the settlement was the better price. Zero
+            where a pool sheds its own position.
         unpaid: the part of a difference above zero that nobody paid: it stays, as a debt, on
             the liquidated account.
         dust: what the liquidated account got by rounding fill by fill; moved to the dust account.
@@ -387,9 +388,14 @@ def _closed(owner: Cut | Bankrupt, closed: int, quote: int, fee: int, terms: Ter
 
 
 def _difference(bankrupt: Bankrupt, closed: int, whole: int, terms: Terms) -> tuple[int, int]:
-    """Give what lies between settlement and bankruptcy, and what the fund pays of it."""
+    """Give what lies between settlement and bankruptcy, and what the fund pays of it.
+
+    A pool that sheds its own position bears its own result: there is no difference.
+    """
+    if bankrupt.is_pool:
+        return 0, 0
     if bankrupt.bankruptcy is None:
-        if terms.difference is Payer.NOBODY or bankrupt.is_pool:
+        if terms.difference is Payer.NOBODY:
             return 0, 0
         raise InputError("bankruptcy: not given, and the edition settles the difference to it")
     difference = bankrupt.bankruptcy.quote(closed, terms.rounding) - whole
@@ -397,7 +403,7 @@ def _difference(bankrupt: Bankrupt, closed: int, whole: int, terms: Terms) -> tu
         raise VenueError(
             f"price.difference: never published; name who pays {difference} money units"
         )
-    if terms.difference is not Payer.FUND or bankrupt.is_pool:
+    if terms.difference is not Payer.FUND:
         return difference, 0
     if terms.fund_balance is None:
         return difference, difference

@@ -49,7 +49,8 @@ def spell(value: object, what: str = "value") -> tuple[bytes, Value]:
     """
     try:
         text = _ENCODER.encode(value)
-        twin: Value = _DECODER.decode(text)
+        # What the encoder wrote has no spaces around it, which is all that `decode` would add.
+        twin: Value = _DECODER.raw_decode(text)[0]
         data = text.encode()
     except (InputError, TypeError, ValueError, RecursionError) as error:
         _refuse(value, what, str(error))
