@@ -56,6 +56,7 @@ IMPORTERS = {
     "deleverage._core": {"ranking", "model.quantise"},
     "rich": {"cli"},
     "typer": {"cli"},
+    "sqlite3": {"ledger"},
     "tomllib": {"venue"},
     "duckdb": {"lab"},
     "pandas": {"lab"},
