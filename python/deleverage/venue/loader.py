@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -59,6 +60,7 @@ class Venue(records.Venue):
         return cls._parsed(text, where=path.name)
 
     @classmethod
+    @cache  # shipped editions never change, and parsing one costs as much as a plan
     def _shipped(cls, name: str) -> Self:
         """Read one preset by its exact name."""
         text = _presets().joinpath(name + SUFFIX).read_text(encoding="utf-8")
