@@ -13,7 +13,7 @@ use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
 use crate::simd::Task;
 
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
 
 // Codes of the formulas, const generics so that each loop is free of branches.
