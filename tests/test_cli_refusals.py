@@ -262,3 +262,25 @@ def test_an_unknown_market_filter_brings_the_nearest(tmp_path: Path, capsysbinar
 
     assert (2, b"") == (done.code, done.out)
     assert "--market: expected one of BTC-PERP" in done.err
+
+
+def test_an_input_is_never_written_over(tmp_path: Path, capsysbinary: Capture) -> None:
+    """`-o` on a file that is being read is refused, and the file stays as it was."""
+    words = book(tmp_path)
+    positions = tmp_path / "positions.csv"
+    before = positions.read_bytes()
+    done = call(capsysbinary, "rank", *words, "--venue", "bitmex", "-o", positions)
+
+    assert done.code == 2
+    assert "expected another file than an input" in done.err
+    assert positions.read_bytes() == before
+
+
+def test_an_unknown_suffix_is_no_shape(tmp_path: Path, capsysbinary: Capture) -> None:
+    """`-o x.xlsx` without --format is refused, not filled with a table of text."""
+    target = tmp_path / "x.xlsx"
+    done = call(capsysbinary, "rank", *book(tmp_path), "--venue", "bitmex", "-o", target)
+
+    assert done.code == 2
+    assert ".xlsx" in done.err
+    assert not target.exists()

@@ -98,6 +98,7 @@ def test_an_inverse_contract_is_valued_in_its_coin() -> None:
         "kind": ["inverse"],
         "contract_size": [100],
         "lot_size": [1],
+        "money_unit": ["1e-8"],
         "settle": ["BTC"],
     }
     book = ISOLATED | {"market": ["BTCUSD"] * 3, "qty": [7, 3, 5], "margin": ["0.01"] * 3}
@@ -113,12 +114,12 @@ def test_an_inverse_contract_is_valued_in_its_coin() -> None:
     assert snapshot.kernel("BTCUSD").rate[2] is True
 
 
-def test_an_inverse_market_is_kept_in_satoshi() -> None:
-    """A table that does not say the money unit of an inverse market means 1e-8 of its coin."""
+def test_an_inverse_market_is_kept_in_the_finest_unit_that_fits() -> None:
+    """A table that is silent on the money unit leaves it to be inferred: values are quotients."""
     markets = {"market": ["BTCUSD"], "kind": ["inverse"], "money_unit": [None], "lot_size": ["1"]}
     book = ISOLATED | {"market": ["BTCUSD"] * 3, "qty": [7, 3, 5], "margin": ["0.01"] * 3}
     snapshot = prepare(book, markets=markets, marks={"BTCUSD": "61000.5"})
-    assert snapshot.scale("BTCUSD").money_unit == Decimal("1e-8")
+    assert snapshot.scale("BTCUSD").money_unit == Decimal("1e-12")
 
 
 @given(

@@ -6,7 +6,7 @@ kernel, so that the numbers a reader sees are the rule's own and not a rounded c
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from fractions import Fraction
 
@@ -26,6 +26,8 @@ __all__ = [
 
 _PPM = 1_000_000
 _DIGITS = 12
+# The caller's own decimal context must not change a word.
+_WORKING_DIGITS = 28
 _WHY = {
     Reason.SCORED: "it stands in the queue",
     Reason.LIQUIDATING: "it is in liquidation itself",
@@ -236,9 +238,10 @@ def why_left_out(reason: Reason) -> str:
 def show(value: Fraction | int) -> str:
     """A fraction in decimals: exact where that takes at most 12 digits, else rounded with `~`."""
     fraction = Fraction(value)
-    rounded = Decimal(fraction.numerator) / Decimal(fraction.denominator)
-    shortened = Decimal(f"{rounded:.{_DIGITS}g}")
-    text = f"{shortened.normalize():f}"
+    with localcontext(Context(prec=_WORKING_DIGITS)):
+        rounded = Decimal(fraction.numerator) / Decimal(fraction.denominator)
+        shortened = Decimal(f"{rounded:.{_DIGITS}g}")
+        text = f"{shortened.normalize():f}"
     return text if Fraction(shortened) == fraction else f"~{text}"
 
 

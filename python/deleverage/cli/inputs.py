@@ -35,6 +35,21 @@ class Inputs:
     neutral: Path | None
     bankrupt: Path | None
 
+    def refuse_as_output(self, output: Path | None) -> None:
+        """Refuse to write over a file that is being read.
+
+        Args:
+            output: where the data goes, None for standard output.
+
+        Raises:
+            InputError: it is one of the inputs.
+        """
+        if output is None or not output.exists():
+            return
+        paths = (getattr(self, name) for name in FRAMES)
+        if any(path is not None and output.samefile(path) for path in paths):
+            raise InputError(f"-o {output}: expected another file than an input, got that one")
+
     @classmethod
     def of(
         cls,

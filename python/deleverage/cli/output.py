@@ -91,6 +91,11 @@ class Sink:
         """
         path = None if output in _STANDARD_OUTPUT else Path(output)
         suffix = "" if path is None else path.suffix.lower()
+        if shape is None and suffix not in {"", *_SUFFIXES} and not str(path).startswith(_SYSTEM):
+            raise InputError(
+                f"-o {output}: expected a suffix of {', '.join(_SUFFIXES)}, got {suffix}; "
+                "pass --format to write this name all the same"
+            )
         chosen = shape or _SUFFIXES.get(suffix, Format.TABLE)
         if chosen not in allowed:
             names = ", ".join(allowed)

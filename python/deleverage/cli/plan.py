@@ -54,6 +54,7 @@ def plan_event(inputs: Inputs, wish: Wish, *, shape: Format | None, output: str)
         InputError: an input is not what the contract says.
     """
     sink = Sink.of(shape, output, allowed=tuple(Format))
+    inputs.refuse_as_output(sink.path)
     side = None if wish.bankrupt_side is None else wish.bankrupt_side.value
     request = request_of(inputs, market=wish.market, bankrupt_side=side, qty=wish.qty)
     price = wish.bankruptcy_price

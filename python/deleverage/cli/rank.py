@@ -44,6 +44,7 @@ def rank_positions(
         InputError: an input is not what the contract says, or there is no such market.
     """
     sink = Sink.of(shape, output, allowed=tuple(Format))
+    inputs.refuse_as_output(sink.path)
     ranked = planning.rank(
         inputs.positions,
         marks=inputs.marks,

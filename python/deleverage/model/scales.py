@@ -1,10 +1,11 @@
 """The units of a market: what one lot, one price unit and one money unit are, and the mark.
 
-Given by a `markets` table, or inferred: quantities and prices take the coarsest 10^-k (k <= 9) that
-holds them exactly; money takes, per settlement asset, the coarsest 10^-k with k >= 6 that makes
-every entry value and every money column exact, as far as every value stays below 2^51. Beyond that
-an entry value is rounded once, half to even. An inverse contract is only known by a table, whose
-money unit is never inferred: it is what the table says, else 1e-6 (inverse 1e-8).
+Given by a `markets` table, or inferred where it is silent: quantities and prices take the coarsest
+10^-k (k <= 9) that holds them exactly; money takes, per settlement asset, the coarsest 10^-k with
+k >= 6 that makes every entry value and every money column exact, as far as every value stays below
+2^51. Beyond that (an inverse contract's value is a quotient) an entry value is rounded once, half
+to even, in the finest unit that fits, at most 10^-12: a coarse unit that is asked for in the table
+can turn the sign of a profit smaller than half of it. An inverse contract is only known by a table.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,6 @@ __all__ = ["Draft", "MarketScale", "Stake", "fit_money", "read_drafts"]
 RATE_LIMIT = 1 << 62
 """Numerator and denominator of a rate are smaller."""
 LINEAR_DIGITS = 6
-INVERSE_DIGITS = 8
 MONEY_DIGITS_MOST = 18
 """The finest money unit that is looked for to make every value exact."""
 INEXACT_DIGITS_MOST = 12
@@ -231,7 +231,7 @@ def read_drafts(marks: Table, markets: Table | None, settle: str) -> tuple[Draft
     Args:
         marks: market and mark_price.
         markets: table of markets, or None. `kind` must be given; `contract_size` is 1, `lot_size`
-            and `price_unit` are inferred, `money_unit` is 1e-6 (inverse 1e-8) where it is silent.
+            `price_unit` and `money_unit` are inferred where it is silent.
         settle: settlement asset where no table says it.
 
     Raises:
@@ -275,9 +275,8 @@ def _read_markets(table: Table) -> dict[str, Draft]:
     }
     drafts = {}
     for row, name in enumerate(names):
-        default = unit_of(INVERSE_DIGITS if kinds[row] == "inverse" else LINEAR_DIGITS)
-        money_unit = sizes["money_unit"][row] or default
-        if (1 / Fraction(money_unit)).denominator != 1:
+        money_unit = sizes["money_unit"][row]
+        if money_unit is not None and (1 / Fraction(money_unit)).denominator != 1:
             raise table.refuse("money_unit", row, "a whole number of units in one asset")
         drafts[name] = Draft(
             market=name,

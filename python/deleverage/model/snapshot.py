@@ -247,7 +247,8 @@ class Snapshot:
         keys = self._keys("account")
         if keys.numbers is not None:
             text = str(account)
-            if not text.isdigit() or int(text) >= 1 << 64:
+            is_plain = text.isascii() and text.isdecimal() and text == str(int(text))
+            if not is_plain or int(text) >= 1 << 64:
                 return np.empty(0, np.int64)
             is_theirs = keys.numbers == np.uint64(int(text))
         else:

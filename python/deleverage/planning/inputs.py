@@ -145,8 +145,8 @@ def read_request(
     lots = scale.lots(qty)
     if lots <= 0:
         raise InputError(f"qty of {scale.market}: expected more than 0 contracts, got {plain(qty)}")
-    if isinstance(exclude, (str, bytes)):
-        raise InputError(f"exclude: expected a list of accounts, got the text {plain(exclude)}")
+    if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
+        raise InputError(f"exclude: expected a list of accounts, got {plain(exclude)}")
     names = {_account("exclude", name) for name in exclude}
     bankrupt = None
     if bankrupt_account is not None:

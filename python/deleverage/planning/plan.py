@@ -20,7 +20,7 @@ from deleverage.model.terms import Completion
 from deleverage.planning.inputs import Frames, Number, Request, read_frames, read_request
 from deleverage.planning.netting import legs_frame, may_net, net, own_legs
 from deleverage.planning.pricing import settlement_price
-from deleverage.planning.side import Float64, Int64, QueueSide, contracts, digits_of
+from deleverage.planning.side import Float64, Int64, QueueSide, contracts, digits_of, spelled
 from deleverage.planning.story import Outline, tell
 
 __all__ = ["Cut", "Plan", "PlanReason", "plan"]
@@ -133,20 +133,20 @@ class Plan:
             request.market,
             request.bankrupt_side,
             str(request.lots),
-            "no price" if given is None else f"price {given.normalize():f}",
+            "no price" if given is None else f"price {spelled(given)}",
             "nobody" if request.bankrupt_account is None else f"account {request.bankrupt_account}",
             str(len(request.exclude)),
             *request.exclude,
             str(self.reason),
-            f"{self.netted.normalize():f}",
-            f"{self.unfilled.normalize():f}",
+            spelled(self.netted),
+            spelled(self.unfilled),
             "" if self.cut is None else f"{self.cut.ratio} {self.cut.is_partial}",
             self.price_note,
         ]
         columns = ("position_id", "account", "tier", "qty_closed", "price")
         for column in columns:
             values = self.fills[column].to_list()
-            parts += [f"{v.normalize():f}" if isinstance(v, Decimal) else str(v) for v in values]
+            parts += [spelled(v) if isinstance(v, Decimal) else str(v) for v in values]
         return text_digest(parts).hex()
 
     def explain(self, account: str | int) -> Explanation:

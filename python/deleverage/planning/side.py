@@ -17,7 +17,7 @@ from deleverage.model.rules import ScoreRule
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 
-__all__ = ["Float64", "Int64", "QueueSide", "contracts", "digits_of"]
+__all__ = ["Float64", "Int64", "QueueSide", "contracts", "digits_of", "spelled"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -173,8 +173,16 @@ def _taken(columns: ranking.Columns, rows: Int64) -> ranking.Columns:
 
 def digits_of(value: Decimal) -> int:
     """Count the digits after the point of a finite decimal, without zeros at the end."""
-    exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    return len(spelled(value).partition(".")[2])
+
+
+def spelled(value: Decimal) -> str:
+    """Write a finite decimal without an exponent and without zeros at the end.
+
+    Not by `normalize`, which rounds to whatever decimal context the caller's thread has.
+    """
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def contracts(name: str, lots: Int64, scale: MarketScale) -> pl.Series:
