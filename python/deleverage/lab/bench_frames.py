@@ -53,14 +53,13 @@ def measure_frames(
 
 
 def _plan(
-    book: Book,
     positions: Snapshot | Path,
     *,
+    lots: int,
     marks: pl.DataFrame | None = None,
     markets: pl.DataFrame | None = None,
 ) -> planning.Plan:
     """Offset a share of the shorts by a bankrupt long."""
-    lots = _lots(book)
     return planning.plan(
         positions,
         venue=Venue.load("bitmex"),
@@ -89,7 +88,7 @@ def _prepare(book: Book, frame: pl.DataFrame, numbers: Numbers) -> Snapshot:
 def _plan_line(book: Book, rounds: int) -> Measurement:
     snapshot = _prepare(book, positions_frame(book, numbers=Numbers.FLOAT64), Numbers.FLOAT64)
     kernel = _kernel(snapshot, _lots(book))
-    theirs, ours = alternate(kernel, partial(_plan, book, snapshot), rounds)
+    theirs, ours = alternate(kernel, partial(_plan, snapshot, lots=_lots(book)), rounds)
     return measured(
         section="frames",
         case=f"plan on a snapshot, bitmex, {_SHARE:.2%}",
@@ -123,7 +122,8 @@ def _file_line(book: Book, rounds: int, *, text: bool) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "positions.parquet"
         positions_frame(book, numbers=Numbers.DECIMAL, text=text).write_parquet(path)
-        plan = partial(_plan, book, path, marks=marks_frame(book), markets=markets_frame(book))
+        tables = {"marks": marks_frame(book), "markets": markets_frame(book)}
+        plan = partial(_plan, path, lots=_lots(book), **tables)
         theirs, ours = alternate(partial(pl.read_parquet, path), plan, rounds)
     return measured(
         section="frames",
