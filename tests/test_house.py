@@ -360,6 +360,7 @@ def test_every_rust_test_states_its_rule() -> None:
 
 def test_no_test_looks_away() -> None:
     """No test is skipped, expected to fail, or waits for a clock."""
+    # The words that are forbidden, as text: naming them here is not using them.
     words = {"pytest.skip", "pytest.importorskip", "pytest.xfail", "time.sleep"}
     words |= {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "unittest.skip"}
     wrong = [
