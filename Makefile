@@ -51,7 +51,7 @@ bench: $(BUILT) ## Measure the kernel and write benches/README.md.
 lock: ## Lock the Python tools again, with hashes.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
-		--no-emit-index-url --no-header --no-annotate --extra cli --extra bench --group dev \
+		--no-emit-index-url --no-header --no-annotate --extra cli --extra lab --extra bench --group dev \
 		pyproject.toml --output-file requirements/dev.lock
 
 ci: lint types test ## Run what the build machine runs.
