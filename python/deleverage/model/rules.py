@@ -101,6 +101,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
     BANKRUPT_ACCOUNT = "bankrupt_account"
     EXEMPT_POOL = "exempt_pool"
+    HEDGED_PART = "hedged_part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

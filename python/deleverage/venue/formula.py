@@ -23,6 +23,7 @@ from deleverage.model.terms import (
     Rerank,
     Standing,
 )
+from deleverage.venue.backstop_lines import backstop_lines
 from deleverage.venue.loader import Venue as ShippedVenue
 from deleverage.venue.loader import venues
 
@@ -112,6 +113,8 @@ START_WORDS: Mapping[ConditionKind, str] = MappingProxyType(
         ConditionKind.LOCKOUT: "{hours} h have passed",
         ConditionKind.OFFSET: "the bankrupt quantity is offset, or no candidate is left",
         ConditionKind.MANUAL: "an emergency decision of the venue",
+        ConditionKind.GROUP_LEVEL: "the pools of the group together at or below {level}",
+        ConditionKind.POOL_FACTOR: "the traders' profit over the pool's value beyond {ratio}",
         ConditionKind.UNPUBLISHED: "unpublished",
     }
 )
@@ -119,6 +122,8 @@ STOP_WORDS: Mapping[ConditionKind, str] = MappingProxyType(
     {
         **START_WORDS,
         ConditionKind.FUND_LEVEL: "fund balance back above {level}",
+        ConditionKind.GROUP_LEVEL: "the pools of the group together back above {level}",
+        ConditionKind.POOL_FACTOR: "the traders' profit back to {ratio} of the pool's value",
         ConditionKind.FUND_DRAWDOWN: "fund within {ratio} of its {window_hours} h peak again",
         ConditionKind.SYMBOL_DRAWDOWN: (
             "the symbol's drawdown is back to {ratio} of the pool's {window_hours} h peak"
@@ -194,6 +199,7 @@ def describe(venue: Venue) -> str:
         ("Score", _score_lines(venue), ("score",)),
         ("Order", _order_lines(venue), ("tiers", "eligibility", "allocation")),
         ("Trigger", _trigger_lines(venue), ("trigger", "stop")),
+        ("Backstop", backstop_lines(venue.backstop) if venue.backstop else (), ("backstop",)),
         ("Settlement", _settlement_lines(venue), ("price", "fees", "orders")),
         ("Indicator", _light_lines(venue), ("lights",)),
         ("Levers", _lever_lines(venue), ("levers",)),
@@ -205,7 +211,7 @@ def describe(venue: Venue) -> str:
         for label, text in rows:
             lines += _row(label, text)
         for name in names:
-            if parts[name].note:
+            if name in parts and parts[name].note:
                 lines += _row("note", f"{name}: {parts[name].note}")
     lines += ["", "Unpublished"]
     for item in venue.unpublished or ("nothing known to be missing",):
