@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from deleverage.advice import check, what_if
 from deleverage.errors import AdlError, InputError, InvariantError, StateError, VenueError
 from deleverage.model.snapshot import Snapshot
 from deleverage.planning import Plan, plan, prepare, rank
@@ -17,10 +18,12 @@ __all__ = [
     "Venue",
     "VenueError",
     "__version__",
+    "check",
     "plan",
     "prepare",
     "rank",
     "venues",
+    "what_if",
 ]
 
 __version__ = version("deleverage")
