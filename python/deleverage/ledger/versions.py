@@ -90,8 +90,8 @@ class VersionedMap(Generic[Key, Item]):
             The new version; this one still reads as before.
         """
         table = self._version.own()
-        newer: VersionedMap[Key, Item] = VersionedMap()
-        newer._version.table = table
+        newer: VersionedMap[Key, Item] = VersionedMap.__new__(VersionedMap)
+        newer._version = _Version(table)
         self._version.point(newer._version, changes)
         _write(table, changes)
         return newer
