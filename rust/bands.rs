@@ -10,9 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::bins::{
-    Bins, Doubt, Lamps, Measure, STRIP, Scale, Side, Strip, code, count, pending, write,
-};
+use crate::bins::{Bins, Doubt, Lamps, Measure, STRIP, Scale, Strip, code, count, write};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, lane_keys};
 use crate::lane::{LANE, Lane, Span, with_lane};
@@ -22,8 +20,8 @@ use crate::select::{CHUNK, RUN};
 
 /// Rows of a group whose codes are kept: three quarters of a thread's memory.
 const HELD: usize = 3 << 17;
-const MOST_SAMPLES: usize = 512;
-const FEWEST_SAMPLES: usize = 128;
+const MOST_SAMPLES: usize = 128;
+const FEWEST_SAMPLES: usize = 64;
 /// Candidates that are sorted rather than selected from.
 const FEW: usize = 48;
 
@@ -160,9 +158,9 @@ impl Group<'_> {
         let Some((sides, lamps)) = self.settle(&bins, bands) else {
             return Ok(None);
         };
-        write(level, &lamps, codes, lights);
-        let mut found = Vec::new();
-        self.note(0, codes, lights, &mut found);
+        let mut places = Vec::new();
+        write(level, &lamps, codes, lights, &mut places);
+        let found = self.pending(0, codes, &places);
         self.compare(bands, &sides, found, lights).map(Some)
     }
 
@@ -209,14 +207,15 @@ impl Group<'_> {
         lights: &mut [u8],
         desk: &mut Loan,
     ) -> Result<Vec<Pending>> {
-        let (mut found, mut codes) = (Vec::new(), [0; STRIP]);
+        let (mut found, mut places, mut codes) = (Vec::new(), Vec::new(), [0; STRIP]);
         let mut at = start;
         for lights in lights.chunks_mut(STRIP) {
             let codes = &mut codes[..lights.len()];
             let (keys, lots) = self.strip(at, codes.len(), desk)?;
             code(self.scorer.level, scale, Strip { keys, lots, codes });
-            write(self.scorer.level, lamps, codes, lights);
-            self.note(at, codes, lights, &mut found);
+            places.clear();
+            write(self.scorer.level, lamps, codes, lights, &mut places);
+            found.append(&mut self.pending(at, codes, &places));
             at += lights.len();
         }
         Ok(found)
@@ -246,7 +245,7 @@ impl Group<'_> {
 
     /// A scale from short runs of rows at a fixed stride.
     fn scale(&self) -> Result<Scale> {
-        let samples = (self.len() / 4).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
+        let samples = (self.len() / 32).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
         // An odd number of rows between runs is no divisor of a period of 2^k rows.
         let step = ((self.len() / samples).max(1) * RUN) | 1;
         let starts = (0..self.len()).step_by(step);
@@ -275,7 +274,7 @@ impl Group<'_> {
         Ok(Scale::new(found, self.scorer.is_relative()))
     }
 
-    fn settle(&self, bins: &Bins, bands: u8) -> Option<([Side; 2], Lamps)> {
+    fn settle(&self, bins: &Bins, bands: u8) -> Option<([Vec<Doubt>; 2], Lamps)> {
         bins.is_exact(self.len()).then(|| {
             let sides = [bins.settle(0, bands), bins.settle(1, bands)];
             let lamps = Lamps::new(&sides, bands);
@@ -283,39 +282,40 @@ impl Group<'_> {
         })
     }
 
-    /// Notes the rows that were left pending.
-    fn note(&self, at: usize, codes: &[u16], lights: &[u8], found: &mut Vec<Pending>) {
-        found.extend(pending(lights).map(|place| Pending {
-            place: (at + place) as u32,
-            row: self.row(at + place) as u32,
-            code: codes[place],
-        }));
+    fn pending(&self, at: usize, codes: &[u16], places: &[u32]) -> Vec<Pending> {
+        let of = |&place: &u32| Pending {
+            place: at as u32 + place,
+            row: self.row(at + place as usize) as u32,
+            code: codes[place as usize],
+        };
+        places.iter().map(of).collect()
     }
 
     /// Lights the pending rows by comparison.
     fn compare(
         &self,
         bands: u8,
-        sides: &[Side; 2],
+        sides: &[Vec<Doubt>; 2],
         found: Vec<Pending>,
         lights: &mut [u8],
     ) -> Result<Edges> {
-        let doubts: Vec<&Doubt> = sides.iter().flat_map(|side| &side.doubts).collect();
+        let doubts: Vec<&Doubt> = sides.iter().flatten().collect();
         let (found, ends) = by_doubt(&found, &doubts);
         let mut candidates = with_lane(|lane| self.candidates(&found, lane))?;
         let mut edges = Edges::default();
         let mut start = 0;
         let mut light = bands;
         for (number, (doubt, &end)) in doubts.iter().zip(&ends).enumerate() {
-            if number == sides[0].doubts.len() {
+            if number == sides[0].len() {
                 light = bands;
             }
-            let side = usize::from(number >= sides[0].doubts.len());
+            let side = usize::from(number >= sides[0].len());
             let queue = &mut candidates[start..end];
             let found = &found[start..end];
             let early = found.iter().zip(&*queue).filter(|(pending, _)| pending.code < doubt.first);
-            let before = doubt.before - early.map(|(_, c)| self.weight(c)).sum::<i128>();
-            let needs = doubt.needs.iter().map(|need| need - before);
+            let before =
+                i128::from(doubt.before) - early.map(|(_, c)| self.weight(c)).sum::<i128>();
+            let needs = doubt.needs.iter().map(|&need| i128::from(need) - before);
             let cuts = self.cuts(queue, needs);
             for (place, candidate) in queue.iter().enumerate() {
                 let passed = cuts.partition_point(|cut| cut.0 <= place);

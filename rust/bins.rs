@@ -4,13 +4,13 @@
 //! A key k becomes the bits of 1 + |k| / s with the sign of k, which is linear up to s and
 //! logarithmic beyond; what lies between two sampled keys is stretched over the codes of a side,
 //! the rest goes to its first and last. Every step is monotone, so that a lower code is a higher
-//! key, whatever the sample was. Codes are no narrower than a step of a 32-bit float of 1 + |k| / s,
-//! and s is at least 2^-11 where the window of a key is absolute: two keys that may be out of order
-//! (four windows apart, see below) lie in one code or in neighbours.
+//! key, whatever the sample was. A code is no narrower than one step of 1 + |k| / s in 32 bits,
+//! and s is at least 2^-11 where the window of a key is absolute: two keys that may be out of
+//! order (four windows apart, see below) lie in one code or in neighbours.
 //!
-//! Where the weight of a boundary is reached in the codes a to b by key, it is reached between keys
-//! two windows beyond them in the exact order, and whoever is in doubt against that row lies two
-//! windows further: rows of the codes a - 1 to b + 1 are compared, all others are settled.
+//! Where the weight of a boundary is reached in the codes a to b by key, it is reached, in the
+//! exact order, at most two windows beyond them, and whoever is in doubt against that row lies at
+//! most two windows further: rows of the codes a - 1 to b + 1 are compared, all others settled.
 
 use crate::simd::{Level, Task, dispatch};
 
@@ -20,8 +20,8 @@ pub const STRIP: usize = 512;
 pub const SHORT: u16 = 1 << 15;
 /// Code of a row that is not in the queue, on the long side.
 pub const LEFT_OUT: u16 = SHORT - 1;
-/// In place of a light that a comparison has to find.
-pub const PENDING: u8 = 255;
+/// Marks a light that a comparison has to find: no light is as high.
+const DOUBT: u16 = 1 << 7;
 
 /// Most bins of a side, as a power of two.
 const MOST_BITS: u32 = 10;
@@ -138,60 +138,46 @@ impl Bins {
         bits < i64::BITS
     }
 
-    /// The weight of a side, and the codes around the boundaries of its bands.
+    /// The codes around the boundaries of a side's bands.
+    ///
+    /// Sums have to be exact.
     #[must_use]
-    pub fn settle(&self, side: usize, bands: u8) -> Side {
+    pub fn settle(&self, side: usize, bands: u8) -> Vec<Doubt> {
         let count = 1usize << (15 - self.shift);
         // The last bin holds the rows that are left out.
         let sums = &self.sums[side * count..(side + 1) * count - 1];
-        let whole: i128 = sums.iter().map(|sum| i128::from(*sum)).sum::<i128>().abs();
+        let whole = sums.iter().sum::<i64>().unsigned_abs();
+        let (share, rest) = (whole / u64::from(bands), whole % u64::from(bands));
+        // The entry behind boundary j is the first whose cumulative weight passes j/n.
+        let need_of = |boundary: u8| {
+            let boundary = u64::from(boundary);
+            boundary * share + boundary * rest / u64::from(bands) + 1
+        };
         let base = (side as u16) << 15;
-        let mut found = Side { whole, doubts: Vec::new() };
-        let (mut before, mut boundary) = (0i128, 1u8);
-        let need = |boundary: u8| i128::from(boundary) * whole / i128::from(bands) + 1;
+        let mut found: Vec<Doubt> = Vec::with_capacity(usize::from(bands));
+        let (mut before, mut boundary) = (0u64, 1u8);
+        let mut need = need_of(1);
         for (bin, sum) in sums.iter().enumerate() {
-            let after = before + i128::from(*sum).abs();
-            let mut needs = Vec::new();
-            // The entry behind boundary j is the first whose cumulative weight passes j/n.
-            while boundary < bands && after >= need(boundary) {
-                needs.push(need(boundary));
-                boundary += 1;
-            }
-            if !needs.is_empty() {
+            let after = before + sum.unsigned_abs();
+            if after >= need && boundary < bands {
                 let first = base | (bin << self.shift) as u16;
-                let last = base | (((bin + 1) << self.shift) - 1) as u16;
-                found.push(Doubt {
-                    low: first - u16::from(bin > 0),
-                    high: last + 1,
-                    first,
-                    before,
-                    needs,
-                });
+                let high = base + ((bin + 1) << self.shift) as u16;
+                let low = first - u16::from(bin > 0);
+                match found.last_mut() {
+                    Some(last) if last.high >= low => last.high = high,
+                    _ => found.push(Doubt { low, high, first, before, needs: Vec::new() }),
+                }
+                while after >= need && boundary < bands {
+                    if let Some(last) = found.last_mut() {
+                        last.needs.push(need);
+                    }
+                    boundary += 1;
+                    need = need_of(boundary);
+                }
             }
             before = after;
         }
         found
-    }
-}
-
-/// What the bins tell of one side.
-#[derive(Debug, Clone)]
-pub struct Side {
-    /// Weight of the side.
-    pub whole: i128,
-    /// Disjoint ranges of codes, front first, that hold the boundaries.
-    pub doubts: Vec<Doubt>,
-}
-
-impl Side {
-    fn push(&mut self, doubt: Doubt) {
-        match self.doubts.last_mut() {
-            Some(last) if last.high >= doubt.low => {
-                last.high = doubt.high;
-                last.needs.extend(doubt.needs);
-            }
-            _ => self.doubts.push(doubt),
-        }
     }
 }
 
@@ -205,9 +191,9 @@ pub struct Doubt {
     /// First code of the bin that holds the first boundary.
     pub first: u16,
     /// Weight of the side in front of `first`, that of the doubtful rows there included.
-    pub before: i128,
+    pub before: u64,
     /// Cumulative weights at which the next light begins, rising.
-    pub needs: Vec<i128>,
+    pub needs: Vec<u64>,
 }
 
 /// Codes of a strip of rows, and their weights into the bins.
@@ -277,18 +263,23 @@ fn encode(scale: &Scale, keys: &[f32; BLOCK], lots: &[i64; BLOCK], codes: &mut [
     for i in 0..BLOCK {
         is_short[i] = (lots[i] >> 63) as i32;
     }
+    // Taken out of their arrays: a choice between two values is one blend, between two places not.
+    let (low, low_short) = (scale.low[0], scale.low[1]);
+    let (high, high_short) = (scale.high[0], scale.high[1]);
+    let (top, top_short) = (scale.top[0], scale.top[1]);
+    let (stretch, stretch_short) = (scale.stretch[0], scale.stretch[1]);
     let mut wide = [0i32; BLOCK];
     for i in 0..BLOCK {
-        let short = is_short[i] != 0;
-        let low = if short { scale.low[1] } else { scale.low[0] };
-        let high = if short { scale.high[1] } else { scale.high[0] };
-        let top = if short { scale.top[1] } else { scale.top[0] };
-        let stretch = if short { scale.stretch[1] } else { scale.stretch[0] };
+        let short = is_short[i] < 0;
+        let low = if short { low_short } else { low };
+        let high = if short { high_short } else { high };
+        let top = if short { top_short } else { top };
+        let stretch = if short { stretch_short } else { stretch };
         let key = if keys[i] > low { keys[i] } else { low };
         let key = if key < high { key } else { high };
         let below = (top - scale.step(key)) as f32 * stretch;
         let code = (below + MAGIC).to_bits() as i32 & 0x7FFF;
-        let code = if keys[i] == f32::NEG_INFINITY { i32::from(LEFT_OUT) } else { code };
+        let code = if keys[i] < f32::MIN { i32::from(LEFT_OUT) } else { code };
         wide[i] = code | (is_short[i] & i32::from(SHORT));
     }
     for i in 0..BLOCK {
@@ -299,18 +290,22 @@ fn encode(scale: &Scale, keys: &[f32; BLOCK], lots: &[i64; BLOCK], codes: &mut [
 impl Bins {
     #[inline(always)]
     fn weigh(&mut self, measure: Measure, lots: &[i64], codes: &[u16]) {
-        let shift = self.shift;
+        let mut bins = [0u16; BLOCK];
+        for (bin, code) in bins.iter_mut().zip(codes) {
+            *bin = code >> self.shift;
+        }
+        let bins = &bins[..lots.len()];
         if measure == Measure::One {
-            for code in codes {
-                self.sums[usize::from(code >> shift) % MOST_BINS] += 1;
+            for &bin in bins {
+                self.sums[usize::from(bin) % MOST_BINS] += 1;
             }
             return;
         }
-        let mut sizes = 0;
-        for (code, lots) in codes.iter().zip(lots) {
-            let sum = &mut self.sums[usize::from(code >> shift) % MOST_BINS];
+        for (&bin, lots) in bins.iter().zip(lots) {
+            let sum = &mut self.sums[usize::from(bin) % MOST_BINS];
             *sum = sum.wrapping_add(*lots);
         }
+        let mut sizes = 0;
         for lots in lots {
             sizes |= (lots ^ (lots >> 63)) as u64;
         }
@@ -318,9 +313,15 @@ impl Bins {
     }
 }
 
-/// Lights of the codes between the doubts, [`PENDING`] within.
-pub fn write(level: Level, lamps: &Lamps, codes: &[u16], lights: &mut [u8]) {
-    dispatch(level, Write { lamps, codes, lights });
+/// Lights of the codes between the doubts; the places within a doubt are noted.
+pub fn write(
+    level: Level,
+    lamps: &Lamps,
+    codes: &[u16],
+    lights: &mut [u8],
+    doubtful: &mut Vec<u32>,
+) {
+    dispatch(level, Write { lamps, codes, lights, doubtful });
 }
 
 /// Codes at which lights change.
@@ -336,11 +337,11 @@ pub struct Lamps {
 impl Lamps {
     /// Lamps of both sides.
     #[must_use]
-    pub fn new(sides: &[Side; 2], bands: u8) -> Self {
+    pub fn new(sides: &[Vec<Doubt>; 2], bands: u8) -> Self {
         let mut lamps = Self { bands: bands.into(), ..Self::default() };
         for (number, side) in sides.iter().enumerate() {
             let mut fallen = 0u16;
-            for doubt in &side.doubts {
+            for doubt in side {
                 let fall = doubt.needs.len() as u16;
                 fallen += fall;
                 lamps.falls.push((doubt.high, fall));
@@ -359,6 +360,7 @@ struct Write<'a> {
     lamps: &'a Lamps,
     codes: &'a [u16],
     lights: &'a mut [u8],
+    doubtful: &'a mut Vec<u32>,
 }
 
 impl Task for Write<'_> {
@@ -366,14 +368,16 @@ impl Task for Write<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for (codes, lights) in self.codes.chunks(BLOCK).zip(self.lights.chunks_mut(BLOCK)) {
+        let blocks = self.codes.chunks(BLOCK).zip(self.lights.chunks_mut(BLOCK));
+        for (turn, (codes, lights)) in blocks.enumerate() {
+            let start = turn * BLOCK;
             if let (Ok(codes), Ok(lights)) = (codes.try_into(), lights.as_mut().try_into()) {
-                self.lamps.show(codes, lights);
+                self.lamps.show(codes, lights, start, self.doubtful);
                 continue;
             }
             let (mut block, mut shown) = ([LEFT_OUT; BLOCK], [0; BLOCK]);
             block[..codes.len()].copy_from_slice(codes);
-            self.lamps.show(&block, &mut shown);
+            self.lamps.show(&block, &mut shown, start, self.doubtful);
             lights.copy_from_slice(&shown[..lights.len()]);
         }
     }
@@ -381,35 +385,46 @@ impl Task for Write<'_> {
 
 impl Lamps {
     #[inline(always)]
-    fn show(&self, codes: &[u16; BLOCK], lights: &mut [u8; BLOCK]) {
+    fn show(
+        &self,
+        codes: &[u16; BLOCK],
+        lights: &mut [u8; BLOCK],
+        start: usize,
+        doubtful: &mut Vec<u32>,
+    ) {
         let mut light = [self.bands; BLOCK];
         for &(high, fall) in &self.falls {
             for i in 0..BLOCK {
                 light[i] = light[i].wrapping_sub(if codes[i] > high { fall } else { 0 });
             }
         }
-        let mut pending = [0u16; BLOCK];
+        let mut doubt = [0u16; BLOCK];
         for &(low, length) in &self.doubts {
             for i in 0..BLOCK {
-                pending[i] |= if codes[i].wrapping_sub(low) <= length { u16::MAX } else { 0 };
+                doubt[i] |= if codes[i].wrapping_sub(low) <= length { DOUBT } else { 0 };
             }
         }
+        let mut any = 0;
         for i in 0..BLOCK {
             let is_in = codes[i] & LEFT_OUT != LEFT_OUT;
-            lights[i] = (if is_in { light[i] } else { 0 } | pending[i]) as u8;
+            any |= doubt[i];
+            lights[i] = (if is_in { light[i] } else { 0 } | doubt[i]) as u8;
+        }
+        if any != 0 {
+            note(lights, start, doubtful);
         }
     }
 }
 
-/// Places of the pending lights.
-pub fn pending(lights: &[u8]) -> impl Iterator<Item = usize> {
-    // A light is 100 at most: only a pending one has the highest bit of its byte.
-    let words = lights.chunks(8).enumerate().map(|(turn, part)| {
-        let mut word = [0; 8];
-        word[..part.len()].copy_from_slice(part);
-        (turn * 8, u64::from_le_bytes(word) & 0x8080_8080_8080_8080)
-    });
-    words.filter(|(_, bits)| *bits != 0).flat_map(|(at, bits)| {
-        (0..8).filter(move |place| bits >> (8 * place) & 0x80 != 0).map(move |place| at + place)
-    })
+/// Notes the places of a block that are marked.
+fn note(lights: &[u8; BLOCK], start: usize, doubtful: &mut Vec<u32>) {
+    let (words, _) = lights.as_chunks::<8>();
+    for (turn, word) in words.iter().enumerate() {
+        let mut marks = u64::from_le_bytes(*word) & (u64::MAX / 255 * u64::from(DOUBT));
+        while marks != 0 {
+            let place = start + turn * 8 + (marks.trailing_zeros() / 8) as usize;
+            doubtful.push(place as u32);
+            marks &= marks - 1;
+        }
+    }
 }

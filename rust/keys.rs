@@ -1,13 +1,13 @@
 //! Keys of many rows at once: 32-bit floats that stand for scores where only bins are asked for.
 //!
 //! A key is the nearest 32-bit float of a float within [`window`](crate::lane::window) of the
-//! exact score. Unlike a lane this one divides once and keeps nothing else: a key is
-//! (basis · factor numerator) / (basis divisor · factor divisor). With u = 2^-53 and w = entry value
-//! plus mark value a profit is off by at most 5u·w and an own equity by as much, so that a row is
-//! settled where w · factor <= 2^10 · divisor and w <= 2^10 · own equity. Whether a profit is a loss
-//! is certain from |profit| > 2^-50 · w on; below that both readings of the rule are within the
-//! window where the bound holds for the factor and for its inverse. Every other row is scored
-//! exactly, one at a time.
+//! exact score. Unlike a lane this loop divides once and keeps nothing else: a key is
+//! (basis · factor numerator) / (basis divisor · factor divisor). With u = 2^-53 and w = entry
+//! value plus mark value a profit is off by at most 5u·w and an own equity by as much, so that a
+//! row is settled where w · factor <= 2^10 · divisor and w <= 2^10 · own equity. Whether a profit
+//! is a loss is certain from |profit| > 2^-50 · w on; below that both readings of the rule are
+//! within the window where the bound holds for the factor and for its inverse. Every other row is
+//! scored exactly, one at a time.
 
 use crate::columns::OWN_MARGIN;
 use crate::error::Result;
@@ -17,10 +17,12 @@ use crate::load::to_float;
 use crate::rank::Venue;
 use crate::rule::{Basis, Factor, Loss, NoEquity, Rule};
 use crate::score::Scorer;
-use crate::simd::{Task, dispatch};
+use crate::simd::{Task, dispatch, prefetch};
 
 /// Rows of a block: all that is gathered for it stays in the first-level cache.
 const BLOCK: usize = 64;
+/// Rows ahead of the block that are fetched meanwhile.
+const AHEAD: usize = 512;
 const LIMIT: f64 = (1u64 << 10) as f64;
 const SURE_SIGN: f64 = 1.0 / (1u64 << 50) as f64;
 const SURE_EQUITY: f64 = 1.0 / (1u64 << 48) as f64;
@@ -153,27 +155,34 @@ struct Block {
 /// Numbers of a rule that are the same for every row.
 #[derive(Clone, Copy)]
 struct Terms {
-    is_dividing: bool,
+    /// 1 where a loss is divided by the factor, else 0.
+    is_dividing: i64,
+    /// 1 where a profit of doubtful sign may be read either way, else 0.
+    is_either: i64,
+    /// Whether a loss has a score of its own, and which.
     is_replaced: bool,
-    /// Score of a loss where it is replaced.
     loss: f64,
-    is_sign_needed: bool,
+    /// Whether a row without equity is left out; else it scores zero.
     is_left_out: bool,
-    by_side: bool,
+    is_by_side: bool,
     wallet_floor: f64,
 }
 
 impl Terms {
     fn new(rule: &Rule) -> Self {
         let is_ratio = matches!(rule.basis, Basis::PriceRatio | Basis::PriceRatioLiteral);
+        let is_stepped = match rule.loss {
+            Loss::Exclude => true,
+            Loss::Zero | Loss::Divide => is_ratio,
+            Loss::Multiply => false,
+        };
         Self {
-            is_dividing: rule.loss == Loss::Divide,
+            is_dividing: flag(rule.loss == Loss::Divide),
+            is_either: flag(!is_stepped),
             is_replaced: matches!(rule.loss, Loss::Zero | Loss::Exclude),
             loss: if rule.loss == Loss::Exclude { f64::NEG_INFINITY } else { 0.0 },
-            is_sign_needed: rule.loss == Loss::Exclude
-                || (is_ratio && matches!(rule.loss, Loss::Zero | Loss::Divide)),
             is_left_out: rule.no_equity == NoEquity::LeaveOut,
-            by_side: rule.basis == Basis::PriceRatio,
+            is_by_side: rule.basis == Basis::PriceRatio,
             wallet_floor: rule.wallet_floor as f64,
         }
     }
@@ -285,6 +294,13 @@ impl Fuse<'_, '_> {
             kind: &block.kind,
             own: &block.own,
         };
+        for ahead in (start + AHEAD..start + AHEAD + BLOCK).step_by(8) {
+            prefetch(columns.lots, ahead);
+            prefetch(columns.entry_value, ahead);
+            if OWN && (FACTOR != NONE || BASIS == EQUITY || BASIS == WALLET) {
+                prefetch(columns.margin.unwrap_or(&[]), ahead);
+            }
+        }
         let out = &mut self.out[at..at + BLOCK];
         let (mut seen, mut doubt) = (0u64, 0u64);
         for (i, out) in out.iter_mut().enumerate() {
@@ -362,7 +378,7 @@ impl Rows<'_> {
             let money = to_float(self.equity[i], seen);
             equity = if OWN { money + profit } else { money + self.own[i] * profit };
         }
-        let up = if terms.by_side { self.kind[i] * lots } else { self.kind[i] };
+        let up = if terms.is_by_side { self.kind[i] * lots } else { self.kind[i] };
         let (num, den) = match BASIS {
             MARK => (profit, mark),
             EQUITY => (profit, equity),
@@ -386,7 +402,7 @@ impl Rows<'_> {
         if has_equity {
             parts.judged::<BASIS, FACTOR>(terms)
         } else {
-            parts.settled::<BASIS, FACTOR>(terms, true)
+            parts.settled::<BASIS, FACTOR>(terms, 1)
         }
     }
 }
@@ -409,47 +425,53 @@ impl Parts {
     /// The key of a row whose equity counts.
     #[inline(always)]
     fn judged<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms) -> f64 {
-        let is_positive = (self.guard <= LIMIT * self.equity) & (self.equity > 0.0);
+        let is_positive = flag(self.guard <= LIMIT * self.equity) & flag(self.equity > 0.0);
         let key = self.settled::<BASIS, FACTOR>(terms, is_positive);
-        let has_basis = (BASIS == EQUITY) | self.has_basis::<BASIS>();
-        let zero = if has_basis { 0.0 } else { f64::NAN };
+        let has_basis = flag(BASIS == EQUITY) | self.has_basis::<BASIS>();
+        let zero = if has_basis == 1 { 0.0 } else { f64::NAN };
         let without = if terms.is_left_out { f64::NEG_INFINITY } else { zero };
         if self.equity <= -SURE_EQUITY * self.guard { without } else { key }
     }
 
     #[inline(always)]
-    fn has_basis<const BASIS: u8>(self) -> bool {
-        (self.den > 0.0) & (BASIS != RATIO || self.num > 0.0)
+    fn has_basis<const BASIS: u8>(self) -> i64 {
+        flag(self.den > 0.0) & flag(BASIS != RATIO || self.num > 0.0)
     }
 
     #[inline(always)]
-    fn settled<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms, is_sure: bool) -> f64 {
+    fn settled<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms, is_sure: i64) -> f64 {
         let Self { profit, size, num, den, factor, divisor, .. } = self;
         let is_loss = profit < 0.0;
-        let is_clear = profit.abs() > SURE_SIGN * size;
-        let swap = (FACTOR != NONE) & terms.is_dividing & is_loss;
-        let top = if swap { divisor } else { factor };
-        let bottom = if swap { factor } else { divisor };
+        let is_clear = flag(profit.abs() > SURE_SIGN * size);
+        let swap = if FACTOR == NONE { 0 } else { terms.is_dividing & flag(is_loss) };
+        let top = if swap == 1 { divisor } else { factor };
+        let bottom = if swap == 1 { factor } else { divisor };
         let below = den * bottom;
-        let mut sure = is_sure & (below > 0.0) & (factor >= 0.0);
-        sure &= is_clear | !terms.is_sign_needed;
+        let mut sure = is_sure & flag(below > 0.0) & flag(factor >= 0.0);
         if BASIS == RATIO {
-            sure &= num > 0.0;
+            sure &= flag(num > 0.0) & (is_clear | terms.is_either);
         } else {
-            sure &= size * top <= LIMIT * below;
-            if FACTOR != NONE {
-                let is_either = size * bottom <= LIMIT * (den * top);
-                sure &= is_clear | is_either | !terms.is_dividing;
-            }
+            let is_either = if FACTOR == NONE {
+                1
+            } else {
+                flag(size * bottom <= LIMIT * (den * top)) | (1 - terms.is_dividing)
+            };
+            sure &= flag(size * top <= LIMIT * below) & (is_clear | (is_either & terms.is_either));
         }
         let mut key = num * top / below;
-        key = if sure { key } else { f64::NAN };
+        key = if sure == 1 { key } else { f64::NAN };
         if terms.is_replaced {
-            let is_lost = is_loss & is_clear & is_sure & self.has_basis::<BASIS>();
-            key = if is_lost { terms.loss } else { key };
+            let at_a_loss = flag(is_loss) & is_clear & is_sure & self.has_basis::<BASIS>();
+            key = if at_a_loss == 1 { terms.loss } else { key };
         }
         key
     }
+}
+
+/// A truth as wide as the floats, for the vectors.
+#[inline(always)]
+fn flag(truth: bool) -> i64 {
+    i64::from(truth)
 }
 
 #[inline(always)]
