@@ -10,7 +10,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::bins::doubt_of;
 use crate::bins::{Bins, Doubt, Lamps, Measure, STRIP, Scale, Strip, code, count, write};
+use crate::classes::Classes;
+use crate::cuts::Cuts;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, lane_keys};
 use crate::lane::{LANE, Lane, Span, with_lane};
@@ -70,7 +73,6 @@ pub struct Edges {
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     place: u32,
-    row: u32,
     code: u16,
 }
 
@@ -160,7 +162,7 @@ impl Group<'_> {
         };
         let mut places = Vec::new();
         write(level, &lamps, codes, lights, &mut places);
-        let found = self.pending(0, codes, &places);
+        let found = Self::pending(0, codes, &places);
         self.compare(bands, &sides, found, lights).map(Some)
     }
 
@@ -215,7 +217,7 @@ impl Group<'_> {
             code(self.scorer.level, scale, Strip { keys, lots, codes });
             places.clear();
             write(self.scorer.level, lamps, codes, lights, &mut places);
-            found.append(&mut self.pending(at, codes, &places));
+            found.append(&mut Self::pending(at, codes, &places));
             at += lights.len();
         }
         Ok(found)
@@ -282,12 +284,8 @@ impl Group<'_> {
         })
     }
 
-    fn pending(&self, at: usize, codes: &[u16], places: &[u32]) -> Vec<Pending> {
-        let of = |&place: &u32| Pending {
-            place: at as u32 + place,
-            row: self.row(at + place as usize) as u32,
-            code: codes[place as usize],
-        };
+    fn pending(at: usize, codes: &[u16], places: &[u32]) -> Vec<Pending> {
+        let of = |&place: &u32| Pending { place: at as u32 + place, code: codes[place as usize] };
         places.iter().map(of).collect()
     }
 
@@ -300,85 +298,129 @@ impl Group<'_> {
         lights: &mut [u8],
     ) -> Result<Edges> {
         let doubts: Vec<&Doubt> = sides.iter().flatten().collect();
-        let (found, ends) = by_doubt(&found, &doubts);
-        let mut candidates = with_lane(|lane| self.candidates(&found, lane))?;
+        let (found, ends) = by_doubt(&found, &doubts, lights);
+        let rows: Vec<u32> =
+            found.iter().map(|pending| self.row(pending.place as usize) as u32).collect();
         let mut edges = Edges::default();
-        let mut start = 0;
-        let mut light = bands;
+        // A lane costs the same for one row as for all that it holds.
+        let is_one_lane = rows.len() <= 2 * LANE;
+        let mut candidates = Vec::new();
+        if is_one_lane {
+            candidates = with_lane(|lane| self.candidates(&rows, lane))?;
+        }
+        let (mut start, mut light) = (0, bands);
         for (number, (doubt, &end)) in doubts.iter().zip(&ends).enumerate() {
             if number == sides[0].len() {
                 light = bands;
             }
-            let side = usize::from(number >= sides[0].len());
-            let queue = &mut candidates[start..end];
-            let found = &found[start..end];
-            let early = found.iter().zip(&*queue).filter(|(pending, _)| pending.code < doubt.first);
-            let before =
-                i128::from(doubt.before) - early.map(|(_, c)| self.weight(c)).sum::<i128>();
-            let needs = doubt.needs.iter().map(|&need| i128::from(need) - before);
-            let cuts = self.cuts(queue, needs);
-            for (place, candidate) in queue.iter().enumerate() {
-                let passed = cuts.partition_point(|cut| cut.0 <= place);
-                let at = found.partition_point(|pending| pending.row < candidate.row);
-                lights[found[at].place as usize] = light - passed as u8;
-            }
-            edges.sides[side].extend(cuts.iter().map(|cut| cut.1));
+            let queue = Queue { doubt, light, found: &found[start..end], rows: &rows[start..end] };
+            let cuts = if is_one_lane {
+                self.select(&queue, &mut candidates[start..end], lights)
+            } else if let Some(classes) = Classes::new(&self.scorer, queue.rows) {
+                self.part(&queue, &classes, lights)?
+            } else {
+                let mut candidates = with_lane(|lane| self.candidates(queue.rows, lane))?;
+                self.select(&queue, &mut candidates, lights)
+            };
             light -= cuts.len() as u8;
+            edges.sides[usize::from(number >= sides[0].len())].extend(cuts);
             start = end;
         }
         Ok(edges)
+    }
+
+    /// Lights a queue by comparing its candidates.
+    fn select(
+        &self,
+        queue: &Queue<'_>,
+        candidates: &mut [Candidate],
+        lights: &mut [u8],
+    ) -> Vec<Candidate> {
+        let needs = self.needs(queue);
+        let cuts = self.cuts(candidates, needs.into_iter());
+        for (place, candidate) in candidates.iter().enumerate() {
+            let passed = cuts.partition_point(|cut| cut.0 <= place);
+            lights[self.place(candidate.row, queue)] = queue.light - passed as u8;
+        }
+        cuts.into_iter().map(|cut| cut.1).collect()
+    }
+
+    /// Lights a queue of few classes.
+    fn part(
+        &self,
+        queue: &Queue<'_>,
+        classes: &Classes<'_>,
+        lights: &mut [u8],
+    ) -> Result<Vec<Candidate>> {
+        let cut = classes.cut(&self.needs(queue), |row| self.weight_of(row))?;
+        for (pending, passed) in queue.found.iter().zip(&cut.passed) {
+            lights[pending.place as usize] = queue.light - passed;
+        }
+        Ok(cut.edges)
+    }
+
+    /// Weights within a queue at which the next light begins.
+    fn needs(&self, queue: &Queue<'_>) -> Vec<i128> {
+        let rows = queue.found.iter().zip(queue.rows);
+        let early = rows.filter(|(pending, _)| pending.code < queue.doubt.first);
+        let before = i128::from(queue.doubt.before)
+            - early.map(|(_, &row)| self.weight_of(row)).sum::<i128>();
+        queue.doubt.needs.iter().map(|&need| i128::from(need) - before).collect()
+    }
+
+    fn weight_of(&self, row: u32) -> i128 {
+        match self.measure {
+            Measure::Lots => self.scorer.columns.lots[row as usize].unsigned_abs().into(),
+            Measure::One => 1,
+        }
     }
 
     fn weight(&self, candidate: &Candidate) -> i128 {
         if self.measure == Measure::Lots { self.scorer.size(candidate) } else { 1 }
     }
 
-    /// Rearranges candidates so that at each cut stands the entry in which a need is reached, all
-    /// that go before it in front of it, all others behind.
+    /// The places and entries in which needs are reached, after everything that goes before them.
     fn cuts(
         &self,
         queue: &mut [Candidate],
         needs: impl Iterator<Item = i128>,
     ) -> Vec<(usize, Candidate)> {
-        if queue.len() <= FEW {
-            self.scorer.sort(queue);
-            let ends: Vec<i128> = queue
-                .iter()
-                .scan(0, |sum, candidate| {
-                    *sum += self.weight(candidate);
-                    Some(*sum)
-                })
-                .collect();
-            let cut = |need| ends.partition_point(|&end| end < need);
-            return needs.map(cut).map(|cut| (cut, queue[cut])).collect();
+        if queue.len() > FEW {
+            return Cuts::new(&self.scorer, |c: &Candidate| self.weight(c)).find(queue, needs);
         }
-        let (mut start, mut passed) = (0, 0);
-        let cut = |need: i128| {
-            let rest = &mut queue[start..];
-            let (cut, before) =
-                self.scorer.find_cut(rest, need - passed, |candidate| self.weight(candidate));
-            (start, passed) = (start + cut, passed + before);
-            (start, queue[start])
-        };
-        needs.map(cut).collect()
+        self.scorer.sort(queue);
+        let mut sum = 0;
+        let ends = queue.iter().map(|candidate| {
+            sum += self.weight(candidate);
+            sum
+        });
+        let ends: Vec<i128> = ends.collect();
+        let cut = |need| ends.partition_point(|&end| end < need);
+        needs.map(cut).map(|cut| (cut, queue[cut])).collect()
     }
 
-    fn candidates(&self, found: &[Pending], lane: &mut Lane) -> Result<Vec<Candidate>> {
-        let mut candidates = Vec::with_capacity(found.len());
-        let mut rows = [0; LANE];
-        for part in found.chunks(LANE) {
-            for (row, pending) in rows.iter_mut().zip(part) {
-                *row = pending.row;
+    /// The place of a row of a queue.
+    fn place(&self, row: u32, queue: &Queue<'_>) -> usize {
+        match &self.rows {
+            Rows::Run(rows) => row as usize - rows.start,
+            Rows::Entries(_) => {
+                queue.found[queue.rows.partition_point(|&other| other < row)].place as usize
             }
-            self.scorer.evaluate(Span::Rows(&rows[..part.len()]), lane);
-            for (place, pending) in part.iter().enumerate() {
-                let row = pending.row as usize;
-                if let Some(key) = self.scorer.key(lane, place, row) {
-                    candidates.push(Candidate::new(key, row, self.scorer.columns.lots[row]));
+        }
+    }
+
+    fn candidates(&self, rows: &[u32], lane: &mut Lane) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::with_capacity(rows.len());
+        for part in rows.chunks(LANE) {
+            self.scorer.evaluate(Span::Rows(part), lane);
+            for (place, &row) in part.iter().enumerate() {
+                if let Some(key) = self.scorer.key(lane, place, row as usize) {
+                    let lots = self.scorer.columns.lots[row as usize];
+                    candidates.push(Candidate::new(key, row as usize, lots));
                 }
             }
         }
-        let left = found.len() - candidates.len();
+        let left = rows.len() - candidates.len();
         let (name, expected) = ("rows", "rows that have a place in the queue");
         if left == 0 {
             Ok(candidates)
@@ -388,9 +430,18 @@ impl Group<'_> {
     }
 }
 
+/// The rows of a doubt.
+struct Queue<'a> {
+    doubt: &'a Doubt,
+    /// Light of its first entries.
+    light: u8,
+    found: &'a [Pending],
+    rows: &'a [u32],
+}
+
 /// Brings rows together by doubt, each in increasing order; where the rows of each doubt end.
-fn by_doubt(found: &[Pending], doubts: &[&Doubt]) -> (Vec<Pending>, Vec<usize>) {
-    let of = |pending: &Pending| doubts.partition_point(|doubt| doubt.high < pending.code);
+fn by_doubt(found: &[Pending], doubts: &[&Doubt], lights: &[u8]) -> (Vec<Pending>, Vec<usize>) {
+    let of = |pending: &Pending| doubt_of(lights[pending.place as usize], pending.code, doubts);
     let mut ends = vec![0; doubts.len() + 1];
     for pending in found {
         ends[of(pending) + 1] += 1;
@@ -398,7 +449,7 @@ fn by_doubt(found: &[Pending], doubts: &[&Doubt]) -> (Vec<Pending>, Vec<usize>) 
     for number in 0..doubts.len() {
         ends[number + 1] += ends[number];
     }
-    let mut sorted = found.to_vec();
+    let mut sorted = vec![Pending { place: 0, code: 0 }; found.len()];
     for pending in found {
         let end = &mut ends[of(pending)];
         sorted[*end] = *pending;

@@ -22,6 +22,8 @@ pub const SHORT: u16 = 1 << 15;
 pub const LEFT_OUT: u16 = SHORT - 1;
 /// Marks a light that a comparison has to find: no light is as high.
 const DOUBT: u16 = 1 << 7;
+/// Number of the last doubt that has a mark of its own.
+const LAST_MARK: usize = 127;
 
 /// Most bins of a side, as a power of two.
 const MOST_BITS: u32 = 10;
@@ -330,8 +332,8 @@ pub struct Lamps {
     bands: u16,
     /// Last code of each doubt, and by how much the light falls behind it.
     falls: Vec<(u16, u16)>,
-    /// First code of each doubt and the number of codes behind that.
-    doubts: Vec<(u16, u16)>,
+    /// First code of each doubt, the number of codes behind that, and its mark.
+    doubts: Vec<(u16, u16, u16)>,
 }
 
 impl Lamps {
@@ -345,7 +347,8 @@ impl Lamps {
                 let fall = doubt.needs.len() as u16;
                 fallen += fall;
                 lamps.falls.push((doubt.high, fall));
-                lamps.doubts.push((doubt.low, doubt.high - doubt.low));
+                let number = lamps.doubts.len().min(LAST_MARK);
+                lamps.doubts.push((doubt.low, doubt.high - doubt.low, DOUBT | number as u16));
             }
             if number == 0 {
                 // The short side starts anew.
@@ -399,21 +402,32 @@ impl Lamps {
             }
         }
         let mut doubt = [0u16; BLOCK];
-        for &(low, length) in &self.doubts {
+        for &(low, length, mark) in &self.doubts {
             for i in 0..BLOCK {
-                doubt[i] |= if codes[i].wrapping_sub(low) <= length { DOUBT } else { 0 };
+                doubt[i] |= if codes[i].wrapping_sub(low) <= length { mark } else { 0 };
             }
         }
         let mut any = 0;
         for i in 0..BLOCK {
             let is_in = codes[i] & LEFT_OUT != LEFT_OUT;
             any |= doubt[i];
-            lights[i] = (if is_in { light[i] } else { 0 } | doubt[i]) as u8;
+            let shown = if is_in { light[i] } else { 0 };
+            lights[i] = if doubt[i] == 0 { shown } else { doubt[i] } as u8;
         }
         if any != 0 {
             note(lights, start, doubtful);
         }
     }
+}
+
+/// The doubt that a marked light stands for.
+#[must_use]
+pub fn doubt_of(light: u8, code: u16, doubts: &[&Doubt]) -> usize {
+    let number = usize::from(light) - usize::from(DOUBT);
+    if number < LAST_MARK {
+        return number;
+    }
+    LAST_MARK + doubts[LAST_MARK..].partition_point(|doubt| doubt.high < code)
 }
 
 /// Notes the places of a block that are marked.

@@ -7,7 +7,9 @@
 
 pub mod bands;
 pub mod bins;
+pub mod classes;
 pub mod columns;
+pub mod cuts;
 pub mod error;
 pub mod exact;
 pub mod floor;
