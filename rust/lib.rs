@@ -23,6 +23,7 @@ pub mod score;
 pub mod screen;
 pub mod select;
 pub mod simd;
+pub mod sweep;
 
 #[cfg(feature = "python")]
 mod python;

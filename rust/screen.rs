@@ -8,10 +8,11 @@
 //! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
 //! no row that counts is lost; the few that come along are judged by their lane.
 
-use crate::load::to_float;
+use crate::load::{LANE, to_float};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
 use crate::simd::Task;
+use crate::sweep::{BITS, Bits};
 
 const BLOCK: usize = 128;
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
@@ -178,10 +179,9 @@ impl Screen<'_, '_> {
         if all < 0 {
             return;
         }
-        for (i, verdict) in verdicts.iter().enumerate() {
-            if *verdict >= 0 {
-                self.kept.push((at + i) as u32);
-            }
+        for (half, verdicts) in verdicts.chunks_exact(LANE).enumerate() {
+            let start = at + half * LANE;
+            self.kept.extend(Bits(set(verdicts)).map(|place| (start + place) as u32));
         }
     }
 
@@ -292,6 +292,16 @@ impl Terms {
         let sign = if is_signed { (profit + SLACK * size).to_bits() } else { 0 };
         (margin.to_bits() | sign) as i64
     }
+}
+
+/// One bit for each verdict that is not a no.
+#[inline(always)]
+fn set(verdicts: &[i64]) -> u64 {
+    let mut set = 0;
+    for (verdict, bit) in verdicts.iter().zip(&BITS) {
+        set |= if *verdict >= 0 { *bit } else { 0 };
+    }
+    set
 }
 
 #[inline(always)]
