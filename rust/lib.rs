@@ -15,6 +15,7 @@ pub mod lane;
 pub mod lights;
 pub mod load;
 pub mod order;
+pub mod places;
 pub mod quantise;
 pub mod queue;
 pub mod rank;

@@ -8,11 +8,11 @@
 //! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
 //! no row that counts is lost; the few that come along are judged by their lane.
 
-use crate::load::{LANE, to_float};
+use crate::load::to_float;
+use crate::places::{BITS, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
 use crate::simd::Task;
-use crate::sweep::{BITS, Bits};
 
 const BLOCK: usize = 128;
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
@@ -48,7 +48,7 @@ pub struct Screen<'a, 's> {
     /// Row behind the last.
     pub end: usize,
     /// Where rows that may count are put, in increasing order.
-    pub kept: &'a mut Vec<u32>,
+    pub found: &'a mut Found,
 }
 
 /// Whether there is a division-free pass for the scorer's rule and columns down to a floor.
@@ -153,7 +153,11 @@ impl Screen<'_, '_> {
             self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
             at += BLOCK;
         }
-        self.kept.extend((at..self.end).map(|row| row as u32));
+        while at < self.end {
+            let count = PLACES.min(self.end - at);
+            self.found.add(at, u64::MAX >> (PLACES - count));
+            at += count;
+        }
         seen >> 52 == 0
     }
 
@@ -166,23 +170,21 @@ impl Screen<'_, '_> {
     ) {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let other_side = if self.side > 0 { 0 } else { -1 };
-        let mut verdicts = [0i64; BLOCK];
-        let mut all = -1i64;
         let mut bits = *seen;
-        for i in 0..BLOCK {
-            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
-            // The sign bit says no: the score falls short, or the row stands on the other side.
-            verdicts[i] = margin | (rows.lots[i] ^ other_side);
-            all &= verdicts[i];
+        for half in 0..BLOCK / PLACES {
+            let mut reached = 0;
+            for (place, bit) in BITS.iter().enumerate() {
+                let i = half * PLACES + place;
+                let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
+                // The sign bit says no: the score falls short, or it is a row of the other side.
+                let verdict = margin | (rows.lots[i] ^ other_side);
+                reached |= if verdict >= 0 { *bit } else { 0 };
+            }
+            if reached != 0 {
+                self.found.add(at + half * PLACES, reached);
+            }
         }
         *seen = bits;
-        if all < 0 {
-            return;
-        }
-        for (half, verdicts) in verdicts.chunks_exact(LANE).enumerate() {
-            let start = at + half * LANE;
-            self.kept.extend(Bits(set(verdicts)).map(|place| (start + place) as u32));
-        }
     }
 
     /// The accounts' values of a block; false where a row points outside of the table.
@@ -292,16 +294,6 @@ impl Terms {
         let sign = if is_signed { (profit + SLACK * size).to_bits() } else { 0 };
         (margin.to_bits() | sign) as i64
     }
-}
-
-/// One bit for each verdict that is not a no.
-#[inline(always)]
-fn set(verdicts: &[i64]) -> u64 {
-    let mut set = 0;
-    for (verdict, bit) in verdicts.iter().zip(&BITS) {
-        set |= if *verdict >= 0 { *bit } else { 0 };
-    }
-    set
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use crate::sweep::{Kept, Sweep};
 
 /// Rows of a chunk: the unit of parallel work.
 pub const CHUNK: usize = 1 << 16;
-const SAMPLES: usize = 1 << 12;
+const SAMPLES: usize = 1 << 13;
 const FEWEST_SAMPLES: f64 = 6.0;
 /// Rows of a sampled run.
 pub const RUN: usize = 4;
@@ -76,14 +76,15 @@ pub fn select(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
 fn take(mut sweep: Sweep<'_, '_>, selection: &mut Selection) -> Result<()> {
     let mut margin = 1.0;
     loop {
-        let mut kept = sweep.run(sample(&sweep, margin)?)?;
-        let weight = kept.taken_weight() + sweep.weight(&kept.near);
-        if kept.bracket.low.is_none() || weight >= sweep.need {
-            return deliver(&sweep, &mut kept, weight, selection);
+        if let Some(mut kept) = sweep.run(sample(&sweep, margin)?)? {
+            let weight = kept.taken_weight() + sweep.weight(&kept.near);
+            if kept.bracket.low.is_none() || weight >= sweep.need {
+                return deliver(&sweep, &mut kept, weight, selection);
+            }
+            sweep.is_trusting = false;
         }
         selection.rescans += 1;
         margin *= 8.0;
-        sweep.is_trusting = false;
     }
 }
 

@@ -7,19 +7,24 @@
 //! fixed, so that threads change nothing.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::lane::{LANE, Lane, Span, nice_error, with_lane};
+use crate::places::{BITS, Bits, Found};
 use crate::queue::Candidate;
 use crate::score::Scorer;
 use crate::screen::{Screen, is_screened};
 use crate::select::Request;
 use crate::simd::{Task, dispatch};
 
-/// Rows of a unit: few enough that the columns stay in a core's own cache between two looks.
-const UNIT: usize = 1 << 12;
+/// Units of a large book.
+const UNITS: usize = 256;
+/// Rows that are screened before those that are left are scored: few enough that their columns stay
+/// in a core's own cache in between.
+const STEP: usize = 1 << 12;
 /// Every so manieth unit belongs to each wave but the last.
 const STRIDES: [usize; 3] = [64, 16, 4];
 /// Errors of the estimate that the bracket leaves below the expected cut: to fall short of it costs
@@ -27,8 +32,10 @@ const STRIDES: [usize; 3] = [64, 16, 4];
 const ERRORS_BELOW: f64 = 4.0;
 /// Errors of the estimate that the bracket leaves above the expected cut.
 const ERRORS_ABOVE: f64 = 3.0;
+/// Errors of the estimate by which the expected cut may lie behind all that is kept.
+const ERRORS_SHORT: f64 = 2.0;
 /// Units that have to share the head before their differences say anything.
-const FEWEST_UNITS: f64 = 12.0;
+const FEWEST_UNITS: f64 = 2.0;
 
 /// Where the cut is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -96,12 +103,15 @@ impl Taken {
 }
 
 impl Sweep<'_, '_> {
-    /// Passes over all rows once.
+    /// Passes over all rows once; none where the first units show that the cut lies far behind the
+    /// lowest row.
     ///
     /// # Errors
     /// A value is out of range.
-    pub fn run(&self, low: Option<Candidate>) -> Result<Kept> {
-        let units = self.scorer.columns.len().div_ceil(UNIT);
+    pub fn run(&self, low: Option<Candidate>) -> Result<Option<Kept>> {
+        let rows = self.scorer.columns.len();
+        let size = (rows / UNITS).max(1).next_multiple_of(STEP);
+        let units = rows.div_ceil(size);
         let bracket = Bracket { low, high: f64::INFINITY };
         let mut kept = Kept { taken: Vec::new(), near: Vec::new(), bracket };
         let mut done = 0;
@@ -109,7 +119,10 @@ impl Sweep<'_, '_> {
             let bracket = kept.bracket;
             let parts = wave
                 .par_iter()
-                .map(|&unit| with_lane(|lane| self.unit(unit, bracket, lane)))
+                .map(|&unit| {
+                    let rows = unit * size..rows.min((unit + 1) * size);
+                    with_lane(|lane| self.unit(rows, bracket, lane))
+                })
                 .collect::<Result<Vec<Part>>>()?;
             done += parts.len();
             kept.near.reserve_exact(parts.iter().map(|part| part.near.len()).sum());
@@ -117,12 +130,12 @@ impl Sweep<'_, '_> {
                 kept.near.extend_from_slice(&part.near);
             }
             let share = done as f64 / units as f64;
-            if done < units {
-                self.narrow(&mut kept, &parts, share);
+            if done < units && !self.narrow(&mut kept, &parts, share) {
+                return Ok(None);
             }
             kept.taken.extend(parts.into_iter().map(|part| part.taken));
         }
-        Ok(kept)
+        Ok(Some(kept))
     }
 
     /// Lots of candidates.
@@ -131,25 +144,31 @@ impl Sweep<'_, '_> {
         candidates.iter().map(|c| self.scorer.size(c)).sum()
     }
 
-    fn unit(&self, unit: usize, bracket: Bracket, lane: &mut Lane) -> Result<Part> {
-        let start = unit * UNIT;
-        let end = self.scorer.columns.len().min(start + UNIT);
+    fn unit(&self, rows: Range<usize>, bracket: Bracket, lane: &mut Lane) -> Result<Part> {
         let mut part = Part::default();
         let floor = bracket.low.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
-        if is_screened(self.scorer, floor) {
-            let (scorer, side) = (self.scorer, self.request.side);
-            let mut rows = Vec::with_capacity(UNIT);
-            let screen = Screen { scorer, floor, side, start, end, kept: &mut rows };
-            if !dispatch(scorer.level, screen) {
-                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
-            }
-            for rows in rows.chunks(LANE) {
-                self.keep(Span::Rows(rows), bracket, lane, &mut part)?;
+        if !is_screened(self.scorer, floor) {
+            for at in rows.clone().step_by(LANE) {
+                let span = Span::Run(at, LANE.min(rows.end - at));
+                self.keep(span, bracket, lane, &mut part)?;
             }
             return Ok(part);
         }
-        for at in (start..end).step_by(LANE) {
-            self.keep(Span::Run(at, LANE.min(end - at)), bracket, lane, &mut part)?;
+        let mut found = Found::new(STEP + LANE);
+        for start in rows.clone().step_by(STEP) {
+            let end = rows.end.min(start + STEP);
+            let (scorer, side) = (self.scorer, self.request.side);
+            let screen = Screen { scorer, floor, side, start, end, found: &mut found };
+            if !dispatch(scorer.level, screen) {
+                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+            }
+            // A lane costs the same for one row as for many: what does not fill one waits.
+            let left = if end == rows.end { 0 } else { found.rows().len() % LANE };
+            let whole = found.rows().len() - left;
+            for rows in found.rows()[..whole].chunks(LANE) {
+                self.keep(Span::Rows(rows), bracket, lane, &mut part)?;
+            }
+            found.drop_first(whole);
         }
         Ok(part)
     }
@@ -221,34 +240,39 @@ impl Sweep<'_, '_> {
     }
 
     /// Narrows the bracket by what the waves so far hold; `parts` are the units of the last.
-    fn narrow(&self, kept: &mut Kept, parts: &[Part], share: f64) {
+    ///
+    /// False where they show that the rows down to the lowest will not do.
+    fn narrow(&self, kept: &mut Kept, parts: &[Part], share: f64) -> bool {
         let new: i128 = parts.iter().map(|part| part.taken.weight()).sum();
-        let taken = kept.taken_weight() + new;
-        let held = self.weight(&kept.near);
-        let size = |c: &Candidate| self.scorer.size(c);
-        // Enough is held already: nobody behind the cut so far can be before the last one.
-        let proven = (taken + held >= self.need && taken < self.need).then_some(self.need);
-        let mut lowest = proven;
+        let (taken, held) = (kept.taken_weight() + new, self.weight(&kept.near));
         let expected = (self.need as f64 * share) as i128 - taken;
-        if self.is_trusting && 0 < expected && expected <= held {
+        // Enough is held already: nobody behind the cut so far can be before the last one.
+        let mut lowest = self.need - taken;
+        if self.is_trusting && expected > held {
+            let error = self.error(parts, f64::NEG_INFINITY, share).map(|error| error * share);
+            let is_short = |error| ((expected - held) as f64) > ERRORS_SHORT * error;
+            return kept.bracket.low.is_none() || !error.is_some_and(is_short);
+        }
+        if self.is_trusting && expected > 0 {
+            let size = |c: &Candidate| self.scorer.size(c);
             let (middle, _) = self.scorer.find_cut(&mut kept.near, expected, size);
-            let middle = kept.near[middle].key;
-            if let Some(error) = self.error(parts, middle, share) {
-                let error = (share * error) as i128;
-                let target = expected - (ERRORS_ABOVE * error as f64) as i128;
-                if target > 0 {
-                    let (high, _) = self.scorer.find_cut(&mut kept.near, target, size);
-                    kept.bracket.high = kept.near[high].key;
+            if let Some(error) = self.error(parts, kept.near[middle].key, share) {
+                let above = expected - (ERRORS_ABOVE * share * error) as i128;
+                if above > 0 {
+                    let ahead = &mut kept.near[..=middle];
+                    let (high, _) = self.scorer.find_cut(ahead, above, size);
+                    kept.bracket.high = kept.bracket.high.min(kept.near[high].key);
                 }
-                let target = taken + expected + (ERRORS_BELOW * error as f64) as i128;
-                lowest = Some(proven.map_or(target, |proven| proven.min(target)));
+                lowest = lowest.min(expected + (ERRORS_BELOW * share * error) as i128);
             }
         }
-        if let Some(target) = lowest.map(|target| target - taken).filter(|&target| target <= held) {
-            let (low, _) = self.scorer.find_cut(&mut kept.near, target.max(1), size);
+        if 0 < lowest && lowest <= held {
+            let (low, _) =
+                self.scorer.find_cut(&mut kept.near, lowest, |c| self.scorer.size(c));
             kept.bracket.low = Some(kept.near[low]);
             kept.near.truncate(low + 1);
         }
+        true
     }
 
     /// Error of the lots above a key that are expected in all units, by the units of a wave.
@@ -270,7 +294,9 @@ impl Sweep<'_, '_> {
         let steps: f64 = sums.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum();
         let variance = steps / (2.0 * (count - 1.0));
         let rest = count * (1.0 - share) / share;
-        Some((variance * rest * (rest + count) / count).sqrt())
+        // A few units know little of how far they lie apart.
+        let doubt = 1.0 + 4.0 / (count - 1.0);
+        Some(doubt * (variance * rest * (rest + count) / count).sqrt())
     }
 }
 
@@ -282,20 +308,6 @@ fn waves(units: usize) -> [Vec<usize>; 4] {
         waves[wave].push(unit);
     }
     waves
-}
-
-/// Places of the bits that are set, lowest first.
-pub struct Bits(pub u64);
-
-impl Iterator for Bits {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let place = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (place < 64).then_some(place)
-    }
 }
 
 /// Which places of a lane may reach a floor, and which of them are surely above a ceiling.
@@ -311,17 +323,6 @@ struct Marks {
     near: u64,
     sure: u64,
 }
-
-/// The bit of each place: a sum over a table is a loop that vectorises.
-pub const BITS: [u64; LANE] = {
-    let mut bits = [0; LANE];
-    let mut place = 0;
-    while place < LANE {
-        bits[place] = 1 << place;
-        place += 1;
-    }
-    bits
-};
 
 impl Task for Reach<'_> {
     type Output = Marks;
