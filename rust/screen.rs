@@ -170,21 +170,22 @@ impl Screen<'_, '_> {
     ) {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let other_side = if self.side > 0 { 0 } else { -1 };
+        let mut verdicts = [0i64; BLOCK];
+        let mut all = -1i64;
         let mut bits = *seen;
-        for half in 0..BLOCK / PLACES {
-            let mut reached = 0;
-            for (place, bit) in BITS.iter().enumerate() {
-                let i = half * PLACES + place;
-                let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
-                // The sign bit says no: the score falls short, or it is a row of the other side.
-                let verdict = margin | (rows.lots[i] ^ other_side);
-                reached |= if verdict >= 0 { *bit } else { 0 };
-            }
-            if reached != 0 {
-                self.found.add(at + half * PLACES, reached);
-            }
+        for i in 0..BLOCK {
+            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
+            // The sign bit says no: the score falls short, or the row stands on the other side.
+            verdicts[i] = margin | (rows.lots[i] ^ other_side);
+            all &= verdicts[i];
         }
         *seen = bits;
+        if all < 0 {
+            return;
+        }
+        for (part, verdicts) in verdicts.chunks_exact(PLACES).enumerate() {
+            self.found.add(at + part * PLACES, set_of(verdicts));
+        }
     }
 
     /// The accounts' values of a block; false where a row points outside of the table.
@@ -294,6 +295,16 @@ impl Terms {
         let sign = if is_signed { (profit + SLACK * size).to_bits() } else { 0 };
         (margin.to_bits() | sign) as i64
     }
+}
+
+/// The places of verdicts that are not a no.
+#[inline(always)]
+fn set_of(verdicts: &[i64]) -> u64 {
+    let mut set = 0;
+    for (verdict, bit) in verdicts.iter().zip(&BITS) {
+        set |= if *verdict >= 0 { *bit } else { 0 };
+    }
+    set
 }
 
 #[inline(always)]
