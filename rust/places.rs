@@ -55,15 +55,15 @@ impl Found {
     /// Adds the rows of a set that begins at a row.
     #[inline(always)]
     pub fn add(&mut self, start: usize, mut places: u64) {
-        let end = self.count + places.count_ones() as usize;
+        let mut at = self.count;
+        self.count += places.count_ones() as usize;
         while places != 0 {
-            for slot in &mut self.rows[self.count..self.count + WRITTEN] {
+            for slot in &mut self.rows[at..at + WRITTEN] {
                 *slot = (start + places.trailing_zeros() as usize) as u32;
                 places &= places.wrapping_sub(1);
             }
-            self.count += WRITTEN;
+            at += WRITTEN;
         }
-        self.count = end;
     }
 
     /// Drops the first rows; the others move up.

@@ -8,13 +8,20 @@
 //! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
 //! no row that counts is lost; the few that come along are judged by their lane.
 
+use rayon::prelude::*;
+
 use crate::load::to_float;
-use crate::places::{BITS, Found, PLACES};
+use crate::places::{BITS, Bits, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
-use crate::simd::Task;
+use crate::select::CHUNK;
+use crate::simd::{Task, dispatch};
 
 const BLOCK: usize = 128;
+/// Of so many places of a set a loop over all is quicker than one over those that count.
+const MANY: u32 = 26;
+/// Values of what a rule does not read.
+static NOTHING: [i64; BLOCK] = [0; BLOCK];
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
 
 // Codes of the formulas, const generics so that each loop is free of branches.
@@ -47,6 +54,8 @@ pub struct Screen<'a, 's> {
     pub start: usize,
     /// Row behind the last.
     pub end: usize,
+    /// Whether the accounts of all rows are read, for a value out of range to be found.
+    pub is_gathering_all: bool,
     /// Where rows that may count are put, in increasing order.
     pub found: &'a mut Found,
 }
@@ -141,14 +150,11 @@ impl Screen<'_, '_> {
             }
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
-            let margin = block(columns.margin, at, &tables.equity);
+            let margin = block(columns.margin, at);
             let equity = if OWN { margin } else { &tables.equity };
-            let maintenance = if OWN {
-                block(columns.maintenance_margin, at, &tables.maintenance)
-            } else {
-                &tables.maintenance
-            };
             let wallet = if OWN { margin } else { &tables.wallet };
+            let maintenance =
+                if OWN { block(columns.maintenance_margin, at) } else { &tables.maintenance };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
             self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
             at += BLOCK;
@@ -188,7 +194,10 @@ impl Screen<'_, '_> {
         }
     }
 
-    /// The accounts' values of a block; false where a row points outside of the table.
+    /// The accounts' values of a block; false where a row points outside of its table.
+    ///
+    /// A gather may cost a line of memory, so that it is spared for rows that cannot reach the cut
+    /// whatever their account holds. Their values are left as they are: they decide nothing.
     #[inline(always)]
     fn gather<const BASIS: u8, const FACTOR: u8>(&self, at: usize, tables: &mut Tables) -> bool {
         let Some(account) = self.scorer.columns.account else {
@@ -196,17 +205,44 @@ impl Screen<'_, '_> {
         };
         let account = &account[at..at + BLOCK];
         let accounts = &self.scorer.accounts;
+        let worth = self.worth::<BASIS>(at);
         let mut is_valid = true;
         if FACTOR != NONE || BASIS == EQUITY {
-            is_valid &= pick(account, accounts.equity, &mut tables.equity);
+            is_valid &= pick(&worth, account, accounts.equity, &mut tables.equity);
         }
         if FACTOR == MAINTENANCE {
-            is_valid &= pick(account, accounts.maintenance_margin, &mut tables.maintenance);
+            let table = accounts.maintenance_margin;
+            is_valid &= pick(&worth, account, table, &mut tables.maintenance);
         }
         if BASIS == WALLET {
-            is_valid &= pick(account, accounts.wallet_balance, &mut tables.wallet);
+            is_valid &= pick(&worth, account, accounts.wallet_balance, &mut tables.wallet);
         }
         is_valid
+    }
+
+    /// Rows of a block whose account matters: of the side, and in profit where the cut is above
+    /// zero and losers cannot be.
+    #[inline(always)]
+    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; BLOCK / PLACES] {
+        let terms = Terms::new(self.scorer, self.side, self.floor);
+        let lots = &self.scorer.columns.lots[at..at + BLOCK];
+        let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
+        let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
+        let (profits, all) = (i64::from(has_losers) - 1, i64::from(self.is_gathering_all) - 1);
+        let other_side = if self.side > 0 { 0 } else { -1 };
+        let mut verdicts = [0i64; BLOCK];
+        let mut bits = 0;
+        for i in 0..BLOCK {
+            let mark = (to_float(lots[i], &mut bits) * terms.value).abs();
+            let entry = to_float(entry[i], &mut bits);
+            let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
+            verdicts[i] = ((profit.to_bits() as i64 & profits) | (lots[i] ^ other_side)) & all;
+        }
+        let mut sets = [0; BLOCK / PLACES];
+        for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
+            *set = set_of(verdicts);
+        }
+        sets
     }
 }
 
@@ -308,19 +344,56 @@ fn set_of(verdicts: &[i64]) -> u64 {
 }
 
 #[inline(always)]
-fn block<'a>(column: Option<&'a [i64]>, at: usize, other: &'a [i64; BLOCK]) -> &'a [i64] {
-    column.map_or(other, |values| &values[at..at + BLOCK])
+fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
+    column.map_or(&NOTHING, |values| &values[at..at + BLOCK])
 }
 
+/// Values of the accounts of some rows, or of more; false where one points outside of the table.
 #[inline(always)]
-fn pick(account: &[u32], table: Option<&[i64]>, values: &mut [i64; BLOCK]) -> bool {
+fn pick(sets: &[u64], account: &[u32], table: Option<&[i64]>, values: &mut [i64]) -> bool {
     let table = table.unwrap_or(&[]);
-    let mut is_valid = true;
-    for (value, &a) in values.iter_mut().zip(account) {
-        match table.get(a as usize) {
-            Some(&found) => *value = found,
-            None => is_valid = false,
+    let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
+    for (&set, (account, values)) in sets.iter().zip(blocks) {
+        if set.count_ones() >= MANY {
+            for (value, &a) in values.iter_mut().zip(account) {
+                *value = table.get(a as usize).copied().unwrap_or(0);
+            }
+        } else {
+            for place in Bits(set) {
+                values[place] = table.get(account[place] as usize).copied().unwrap_or(0);
+            }
         }
     }
-    is_valid
+    let last = account.iter().fold(0, |last, &a| last.max(a));
+    (last as usize) < table.len()
+}
+
+/// Whether the values of the accounts that a rule reads all lie within their range.
+#[must_use]
+pub fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
+    let (rule, accounts) = (scorer.rule, &scorer.accounts);
+    let tables = [
+        (rule.reads_equity(), accounts.equity),
+        (rule.reads_maintenance(), accounts.maintenance_margin),
+        (rule.basis == Basis::Wallet, accounts.wallet_balance),
+    ];
+    let read = tables.into_iter().filter_map(|(is_read, table)| table.filter(|_| is_read));
+    read.into_iter().all(|table| {
+        table.par_chunks(CHUNK).all(|values| dispatch(scorer.level, InRange(values)))
+    })
+}
+
+struct InRange<'a>(&'a [i64]);
+
+impl Task for InRange<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let mut seen = 0;
+        for &value in self.0 {
+            to_float(value, &mut seen);
+        }
+        seen >> 52 == 0
+    }
 }

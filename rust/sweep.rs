@@ -86,6 +86,8 @@ pub struct Sweep<'a, 's> {
     pub need: i128,
     /// Whether the bracket may follow an estimate, or only what is proven.
     pub is_trusting: bool,
+    /// Whether the accounts of all rows are read, for a value out of range to be found.
+    pub is_gathering_all: bool,
 }
 
 impl Kept {
@@ -158,7 +160,9 @@ impl Sweep<'_, '_> {
         for start in rows.clone().step_by(STEP) {
             let end = rows.end.min(start + STEP);
             let (scorer, side) = (self.scorer, self.request.side);
-            let screen = Screen { scorer, floor, side, start, end, found: &mut found };
+            let is_gathering_all = self.is_gathering_all;
+            let screen =
+                Screen { scorer, floor, side, start, end, is_gathering_all, found: &mut found };
             if !dispatch(scorer.level, screen) {
                 return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
