@@ -94,11 +94,7 @@ pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     Ok((scores, reasons))
 }
 
-fn score_rows(
-    venue: &Venue<'_>,
-    groups: &Groups,
-    piece: &Segment,
-) -> Result<Vec<(f64, Reason)>> {
+fn score_rows(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Vec<(f64, Reason)>> {
     let mut found = Vec::with_capacity(piece.places.len());
     score_piece(venue, groups, piece, |score, reason| found.push((score, reason)))?;
     Ok(found)

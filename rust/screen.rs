@@ -15,9 +15,15 @@ use crate::places::{BITS, Bits, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
 use crate::select::CHUNK;
-use crate::simd::{Task, dispatch};
+use crate::simd::{Task, dispatch, prefetch};
 
 const BLOCK: usize = 128;
+/// Sets of places in a block.
+const SETS: usize = BLOCK / PLACES;
+/// Blocks whose rows are looked through before the accounts of the first are read.
+const PIECE: usize = 32;
+/// Blocks between asking for an account's line of memory and reading it.
+const AHEAD: usize = 4;
 /// Of so many places of a set a loop over all is quicker than one over those that count.
 const MANY: u32 = 26;
 /// Values of what a rule does not read.
@@ -37,6 +43,7 @@ const MAINTENANCE: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
+    worth: [[u64; SETS]; PIECE],
     equity: [i64; BLOCK],
     maintenance: [i64; BLOCK],
     wallet: [i64; BLOCK],
@@ -142,11 +149,28 @@ impl Screen<'_, '_> {
     ) -> bool {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
-        let mut tables = Tables { equity: [0; BLOCK], maintenance: [0; BLOCK], wallet: [0; BLOCK] };
-        let mut at = self.start;
-        while at + BLOCK <= self.end {
-            if !OWN && !self.gather::<BASIS, FACTOR>(at, &mut tables) {
-                return false;
+        let mut tables = Tables {
+            worth: [[0; SETS]; PIECE],
+            equity: [0; BLOCK],
+            maintenance: [0; BLOCK],
+            wallet: [0; BLOCK],
+        };
+        let blocks = (self.end - self.start) / BLOCK;
+        for number in 0..blocks {
+            let at = self.start + number * BLOCK;
+            if !OWN {
+                let place = number % PIECE;
+                if place == 0 {
+                    let count = PIECE.min(blocks - number);
+                    self.look_ahead::<BASIS, FACTOR>(at, count, &mut tables.worth);
+                }
+                if place + AHEAD < PIECE && number + AHEAD < blocks {
+                    let ahead = at + AHEAD * BLOCK;
+                    self.fetch::<BASIS, FACTOR>(ahead, tables.worth[place + AHEAD]);
+                }
+                if !self.gather::<BASIS, FACTOR>(at, place, &mut tables) {
+                    return false;
+                }
             }
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
@@ -157,8 +181,8 @@ impl Screen<'_, '_> {
                 if OWN { block(columns.maintenance_margin, at) } else { &tables.maintenance };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
             self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
-            at += BLOCK;
         }
+        let mut at = self.start + blocks * BLOCK;
         while at < self.end {
             let count = PLACES.min(self.end - at);
             self.found.add(at, u64::MAX >> (PLACES - count));
@@ -194,28 +218,74 @@ impl Screen<'_, '_> {
         }
     }
 
+    /// Finds the rows of some blocks whose account matters, and asks for those of the first ones.
+    #[inline(always)]
+    fn look_ahead<const BASIS: u8, const FACTOR: u8>(
+        &self,
+        start: usize,
+        count: usize,
+        worth: &mut [[u64; SETS]; PIECE],
+    ) {
+        for (place, sets) in worth.iter_mut().enumerate().take(count) {
+            *sets = self.worth::<BASIS>(start + place * BLOCK);
+        }
+        for place in 0..AHEAD.min(count) {
+            self.fetch::<BASIS, FACTOR>(start + place * BLOCK, worth[place]);
+        }
+    }
+
+    /// Asks for the accounts of some rows of a block: each may cost a line of memory of its own.
+    #[inline(always)]
+    fn fetch<const BASIS: u8, const FACTOR: u8>(&self, at: usize, sets: [u64; SETS]) {
+        let Some(account) = self.scorer.columns.account else {
+            return;
+        };
+        let tables = self.tables::<BASIS, FACTOR>();
+        for (&set, account) in sets.iter().zip(account[at..at + BLOCK].chunks_exact(PLACES)) {
+            if set.count_ones() < MANY {
+                for place in Bits(set) {
+                    for table in tables.into_iter().flatten() {
+                        prefetch(table, account[place] as usize);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tables that the rule reads: equity, maintenance margin, wallet.
+    #[inline(always)]
+    fn tables<const BASIS: u8, const FACTOR: u8>(&self) -> [Option<&[i64]>; 3] {
+        let accounts = &self.scorer.accounts;
+        [
+            accounts.equity.filter(|_| FACTOR != NONE || BASIS == EQUITY),
+            accounts.maintenance_margin.filter(|_| FACTOR == MAINTENANCE),
+            accounts.wallet_balance.filter(|_| BASIS == WALLET),
+        ]
+    }
+
     /// The accounts' values of a block; false where a row points outside of its table.
     ///
     /// A gather may cost a line of memory, so that it is spared for rows that cannot reach the cut
     /// whatever their account holds. Their values are left as they are: they decide nothing.
     #[inline(always)]
-    fn gather<const BASIS: u8, const FACTOR: u8>(&self, at: usize, tables: &mut Tables) -> bool {
+    fn gather<const BASIS: u8, const FACTOR: u8>(
+        &self,
+        at: usize,
+        place: usize,
+        held: &mut Tables,
+    ) -> bool {
         let Some(account) = self.scorer.columns.account else {
             return false;
         };
         let account = &account[at..at + BLOCK];
-        let accounts = &self.scorer.accounts;
-        let worth = self.worth::<BASIS>(at);
+        let last = account.iter().fold(0, |last, &a| last.max(a)) as usize;
+        let values = [&mut held.equity, &mut held.maintenance, &mut held.wallet];
         let mut is_valid = true;
-        if FACTOR != NONE || BASIS == EQUITY {
-            is_valid &= pick(&worth, account, accounts.equity, &mut tables.equity);
-        }
-        if FACTOR == MAINTENANCE {
-            let table = accounts.maintenance_margin;
-            is_valid &= pick(&worth, account, table, &mut tables.maintenance);
-        }
-        if BASIS == WALLET {
-            is_valid &= pick(&worth, account, accounts.wallet_balance, &mut tables.wallet);
+        for (table, values) in self.tables::<BASIS, FACTOR>().into_iter().zip(values) {
+            if let Some(table) = table {
+                is_valid &= last < table.len();
+                pick(&held.worth[place], account, table, values);
+            }
         }
         is_valid
     }
@@ -223,7 +293,7 @@ impl Screen<'_, '_> {
     /// Rows of a block whose account matters: of the side, and in profit where the cut is above
     /// zero and losers cannot be.
     #[inline(always)]
-    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; BLOCK / PLACES] {
+    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
@@ -238,7 +308,7 @@ impl Screen<'_, '_> {
             let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
             verdicts[i] = ((profit.to_bits() as i64 & profits) | (lots[i] ^ other_side)) & all;
         }
-        let mut sets = [0; BLOCK / PLACES];
+        let mut sets = [0; SETS];
         for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
             *set = set_of(verdicts);
         }
@@ -348,24 +418,27 @@ fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
     column.map_or(&NOTHING, |values| &values[at..at + BLOCK])
 }
 
-/// Values of the accounts of some rows, or of more; false where one points outside of the table.
+/// Values of the accounts of some rows, or of more where that is as quick.
 #[inline(always)]
-fn pick(sets: &[u64], account: &[u32], table: Option<&[i64]>, values: &mut [i64]) -> bool {
-    let table = table.unwrap_or(&[]);
+fn pick(sets: &[u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
     let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
     for (&set, (account, values)) in sets.iter().zip(blocks) {
-        if set.count_ones() >= MANY {
-            for (value, &a) in values.iter_mut().zip(account) {
-                *value = table.get(a as usize).copied().unwrap_or(0);
-            }
-        } else {
+        if set.count_ones() < MANY {
             for place in Bits(set) {
-                values[place] = table.get(account[place] as usize).copied().unwrap_or(0);
+                if let Some(&found) = table.get(account[place] as usize) {
+                    values[place] = found;
+                }
+            }
+            continue;
+        }
+        // One load after the other: a vector's gather takes longer.
+        for (value, &a) in values.iter_mut().zip(account) {
+            match table.get(a as usize) {
+                Some(&found) => *value = found,
+                None => return,
             }
         }
     }
-    let last = account.iter().fold(0, |last, &a| last.max(a));
-    (last as usize) < table.len()
 }
 
 /// Whether the values of the accounts that a rule reads all lie within their range.
@@ -378,9 +451,8 @@ pub fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
         (rule.basis == Basis::Wallet, accounts.wallet_balance),
     ];
     let read = tables.into_iter().filter_map(|(is_read, table)| table.filter(|_| is_read));
-    read.into_iter().all(|table| {
-        table.par_chunks(CHUNK).all(|values| dispatch(scorer.level, InRange(values)))
-    })
+    read.into_iter()
+        .all(|table| table.par_chunks(CHUNK).all(|values| dispatch(scorer.level, InRange(values))))
 }
 
 struct InRange<'a>(&'a [i64]);

@@ -271,8 +271,7 @@ impl Sweep<'_, '_> {
             }
         }
         if 0 < lowest && lowest <= held {
-            let (low, _) =
-                self.scorer.find_cut(&mut kept.near, lowest, |c| self.scorer.size(c));
+            let (low, _) = self.scorer.find_cut(&mut kept.near, lowest, |c| self.scorer.size(c));
             kept.bracket.low = Some(kept.near[low]);
             kept.near.truncate(low + 1);
         }
