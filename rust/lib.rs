@@ -19,6 +19,7 @@ pub mod lane;
 pub mod lights;
 pub mod load;
 pub mod order;
+pub mod places;
 pub mod quantise;
 pub mod queue;
 pub mod rank;
@@ -27,6 +28,7 @@ pub mod score;
 pub mod screen;
 pub mod select;
 pub mod simd;
+pub mod sweep;
 
 #[cfg(feature = "python")]
 mod python;
