@@ -121,8 +121,8 @@ struct View<'a> {
     weight: &'a [i64],
     cap: &'a [i64],
     id: Option<&'a [u64]>,
-    /// The largest weight that still counts as a cap; all bits set where it is none.
-    within: i64,
+    /// Set bits where the weight is no cap, none where it is one.
+    free: i64,
     /// Whether caps are the weights, so that no row is full before all are.
     is_plain: bool,
     shared: Shared,
@@ -152,8 +152,8 @@ fn each_marked(marks: &[u8; BLOCK], mut work: impl FnMut(usize)) {
 struct Rows<'a> {
     weight: &'a [i64],
     cap: &'a [i64],
-    /// Minus one where the weight is a cap too, else zero.
-    within: i64,
+    /// Bits that lift the cap which the weight is: all where it is none.
+    free: i64,
 }
 
 impl Rows<'_> {
@@ -161,7 +161,7 @@ impl Rows<'_> {
     #[inline(always)]
     fn at(&self, place: usize) -> (i64, i64) {
         let (weight, cap) = (self.weight[place], self.cap[place]);
-        let cap = if self.within != 0 && weight < cap { weight } else { cap };
+        let cap = cap.min(weight | self.free);
         if weight > 0 { (weight, cap) } else { (0, 0) }
     }
 }
@@ -186,7 +186,7 @@ impl<'a> View<'a> {
             weight,
             cap: candidates.cap.unwrap_or(weight),
             id: candidates.id,
-            within: if candidates.is_within_weight { -1 } else { 0 },
+            free: if candidates.is_within_weight { 0 } else { i64::MAX },
             is_plain: candidates.cap.is_none() && request.shared == Shared::Taken,
             shared: request.shared,
             sample: request.sample.max(1),
@@ -196,7 +196,7 @@ impl<'a> View<'a> {
 
     fn rows(&self, start: usize, length: usize) -> Rows<'a> {
         let end = self.weight.len().min(start + length);
-        Rows { weight: &self.weight[start..end], cap: &self.cap[start..end], within: self.within }
+        Rows { weight: &self.weight[start..end], cap: &self.cap[start..end], free: self.free }
     }
 
     fn row(&self, row: usize) -> (i64, i64) {

@@ -7,6 +7,7 @@ looking at everything there is.
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 Numbers = Sequence[int]
 
@@ -17,7 +18,9 @@ def level(weights: Numbers, caps: Numbers, amount: int) -> Fraction:
     The sum is piecewise linear in the level: between two neighbouring points at which a row fills
     up it grows by the weights that are still open.
     """
-    bends = sorted({Fraction(cap, weight) for weight, cap in zip(weights, caps, strict=True) if weight})
+    bends = sorted(
+        {Fraction(cap, weight) for weight, cap in zip(weights, caps, strict=True) if weight}
+    )
     before = Fraction(0)
     for bend in bends:
         if filled(weights, caps, bend) >= amount:
@@ -79,9 +82,7 @@ def drain(sizes: Numbers, equities: Numbers, ids: Numbers, amount: int) -> list[
     for row in placed:
         real = max(Fraction(0), sizes[row] - at * equities[row])
         cuts[row] = real.numerator // real.denominator
-    order = sorted(
-        placed, key=lambda r: (Fraction(cuts[r] - sizes[r], equities[r]), ids[r])
-    )
+    order = sorted(placed, key=lambda r: (Fraction(cuts[r] - sizes[r], equities[r]), ids[r]))
     for row in order[: amount - sum(cuts)]:
         cuts[row] += 1
     return cuts
@@ -142,12 +143,14 @@ def factor_cut(
 
     def cuts(at: Fraction) -> list[Fraction]:
         wanted = ((b - at * e) / unit for b, e in zip(exposures, equities, strict=True))
-        return [min(max(cut, Fraction(0)), Fraction(cap)) for cut, cap in zip(wanted, caps, strict=True)]
+        return [
+            min(max(cut, Fraction(0)), Fraction(cap)) for cut, cap in zip(wanted, caps, strict=True)
+        ]
 
     rows = list(zip(exposures, equities, caps, strict=True))
     bends = {Fraction(b, e) for b, e, _ in rows} | {(b - unit * cap) / e for b, e, cap in rows}
     ordered = sorted(bends, reverse=unit > 0)
-    for high, low in zip(ordered, ordered[1:], strict=False):
+    for high, low in pairwise(ordered):
         start, end = sum(cuts(high), Fraction(0)), sum(cuts(low), Fraction(0))
         if end >= amount:
             part = (amount - start) / (end - start) if end > start else Fraction(0)

@@ -79,7 +79,7 @@ struct Sums {
 
 impl Sums {
     fn rest(&self) -> Rows<'_> {
-        Rows { weight: &self.weight, cap: &self.cap, within: 0 }
+        Rows { weight: &self.weight, cap: &self.cap, free: i64::MAX }
     }
 
     fn push(&mut self, (weight, cap): (i64, i64)) {

@@ -31,7 +31,7 @@ pub fn allocate<'py>(
     py: Python<'py>,
     weight: PyReadonlyArray1<'py, i64>,
     cap: Option<PyReadonlyArray1<'py, i64>>,
-    id: Option<PyReadonlyArray1<'py, u64>>,
+    ids: Option<PyReadonlyArray1<'py, u64>>,
     is_within_weight: bool,
     request: RequestWords<'_>,
     threads: usize,
@@ -41,7 +41,7 @@ pub fn allocate<'py>(
         weight: weight.as_slice()?,
         cap: cap.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
         is_within_weight,
-        id: id.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
+        id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
     };
     let found = compute(py, threads, || crate::allocate::allocate(&candidates, &request))??;
     Ok((found.taken.into_pyarray(py), found.unfilled, found.level, found.rescans))
