@@ -1,4 +1,4 @@
-"""The allocation policies against their slow twin in exact fractions, and what holds of them all."""
+"""The allocation policies against their slow twin in exact fractions, and what holds of all."""
 
 from fractions import Fraction
 from typing import Any
