@@ -132,16 +132,16 @@ struct View<'a> {
 
 /// Does something at every marked place of a block; marks are 0 or 1.
 #[inline(always)]
-fn each_marked(marks: &[u8; BLOCK], mut work: impl FnMut(usize)) {
+fn each_marked(marks: &[u8; BLOCK], mut visit: impl FnMut(usize)) {
     for (group, bytes) in marks.chunks_exact(64).enumerate() {
         let mut bits = 0u64;
-        for (place, word) in bytes.chunks_exact(8).enumerate() {
-            let word = word.iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
+        for (place, eight) in bytes.chunks_exact(8).enumerate() {
+            let word = eight.iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
             // The product gathers the lowest bits of eight bytes in the highest byte.
             bits |= word.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * place);
         }
         while bits != 0 {
-            work(group * 64 + bits.trailing_zeros() as usize);
+            visit(group * 64 + bits.trailing_zeros() as usize);
             bits &= bits - 1;
         }
     }

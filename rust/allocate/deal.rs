@@ -184,7 +184,7 @@ impl Rows<'_> {
             let (weight, cap) = self.at(place);
             let (units, _, key) = key_of(ratio, weight, cap, KEPT);
             let is_more = i64::from(key > high);
-            open[place] = u8::from((key >= cut.low) & (key <= high));
+            open[place] = u8::from(key >= cut.low && key <= high);
             let units = if KEPT { units - is_more } else { units + is_more };
             shared += units;
             taken[place] = if KEPT { cap - units } else { units };

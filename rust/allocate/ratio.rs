@@ -156,7 +156,7 @@ impl<W: Word> Multiple<W> {
         let is_low = rest >= self.den;
         let units = units + i64::from(is_low);
         let rest = if is_low { rest.minus(self.den) } else { rest };
-        let is_full = is_beyond | (units >= cap);
+        let is_full = is_beyond || units >= cap;
         if is_full { (cap, W::ZERO) } else { (units, rest) }
     }
 }

@@ -177,7 +177,7 @@ fn find(ranges: &[Range], need: u128, level: Level) -> Option<Step> {
 #[inline(always)]
 fn counts(range: &Range, ratio: &Multiple<i64>) -> (i64, i64) {
     let (units, rest) = ratio.of(range.weight, LIMIT);
-    let is_on = (rest == 0) & (units < LIMIT);
+    let is_on = rest == 0 && units < LIMIT;
     let upto = units.clamp(range.from, range.to);
     let below = (units - i64::from(is_on)).clamp(range.from, range.to);
     (upto, below)
