@@ -84,7 +84,7 @@ pub struct Allocation {
     /// Units that the candidates could not give.
     pub unfilled: u128,
     /// Units per weight at which the unsaturated stand, before (`Quota`) or after (`Smallest`)
-    /// rounding; none where nothing or everything is taken.
+    /// rounding, in lowest terms; none where nothing or everything is taken.
     pub level: Option<(u128, u128)>,
     /// Passes that were repeated because a bracket proved wrong.
     pub rescans: u32,

@@ -122,10 +122,14 @@ impl Ratio {
         Self { num, den, float: num as f64 / den as f64 }
     }
 
-    /// Numerator and denominator.
+    /// Numerator and denominator in lowest terms: rows on one level name it by other numbers.
     #[must_use]
     pub fn parts(&self) -> (u128, u128) {
-        (self.num, self.den)
+        let (mut divisor, mut rest) = (self.den, self.num);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        (self.num / divisor, self.den / divisor)
     }
 
     /// Whether remainders and their doubles fit a machine word.

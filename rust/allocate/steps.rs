@@ -15,6 +15,9 @@ use crate::load::whole;
 use crate::select::CHUNK;
 use crate::simd::{Level, Task, dispatch};
 
+/// Steps a row, on average, that are listed one by one.
+const FEW_STEPS: u128 = 4;
+
 /// Writes the units taken of every row; the level.
 pub fn deal(view: &View<'_>, found: &Found, shared: &mut [i64], rescans: &mut u32) -> (u128, u128) {
     let mut margin = 1.0;
@@ -160,6 +163,10 @@ fn find(ranges: &[Range], need: u128, level: Level) -> Option<Step> {
     let mut open = ranges.to_vec();
     let mut need = need;
     loop {
+        let steps: u128 = open.iter().map(|range| (range.to - range.from) as u128).sum();
+        if steps <= FEW_STEPS * open.len() as u128 {
+            return one_by_one(&open, need as usize);
+        }
         let pivot = middle(&open)?;
         let (upto, below) = dispatch(level, Count { ranges: &open, pivot });
         if below < need && need <= upto {
@@ -228,6 +235,25 @@ impl Task for Narrow<'_> {
             range.from < range.to
         });
     }
+}
+
+/// The step that fills the need, among all of them in a list.
+fn one_by_one(ranges: &[Range], need: usize) -> Option<Step> {
+    let steps = |range: &Range| {
+        let weight = range.weight;
+        (range.from + 1..=range.to).map(move |units| Step { units, weight })
+    };
+    // One division rounds correctly: floats that differ are in the order of the ratios.
+    let mut keyed: Vec<(f64, Step)> = ranges
+        .iter()
+        .flat_map(steps)
+        .map(|step| (float(step.units) / float(step.weight), step))
+        .collect();
+    let cross = |a: Step, b: Step| i128::from(a.units) * i128::from(b.weight);
+    let order = |a: &(f64, Step), b: &(f64, Step)| {
+        a.0.total_cmp(&b.0).then_with(|| cross(a.1, b.1).cmp(&cross(b.1, a.1)))
+    };
+    (0 < need && need <= keyed.len()).then(|| keyed.select_nth_unstable_by(need - 1, order).1.1)
 }
 
 /// A step near the middle of all: the middle one of the row that holds the middle of the steps.
