@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import oracle_policies as twin
+from deleverage.backstop.bankruptcy import Clamp, Cross, Holding, bankruptcy
 from deleverage.errors import InputError
+from deleverage.model.terms import Convention
 from deleverage.policy import (
     By,
     Contracts,
@@ -42,6 +44,36 @@ def test_queue_and_pro_rata_of_the_corrected_example() -> None:
     assert Queue().allocate(profits, 75).taken.tolist() == [35, 40, 0]
     assert ProRata().allocate(profits, 75).taken.tolist() == [48, 24, 3]
     assert ProRata().allocate(profits, 75).level == Fraction(3, 5)
+
+
+@pytest.mark.parametrize(
+    ("qty", "margin", "bankrupt", "liquidated", "printed"),
+    [
+        (1, "2", "0", "0", "0"),
+        (1, "2/3", "1/3", "10/27", ".3704"),
+        (-4, "8/3", "5/3", "50/33", "1.5152"),
+        (1, "2/19", "17/19", "170/171", ".9942"),
+        (-1, "10/99", "109/99", "1090/1089", "1.001"),
+    ],
+)
+def test_prices_of_the_five_positions(
+    qty: int, margin: str, bankrupt: str, liquidated: str, printed: str
+) -> None:
+    """[P1 A.1-2] Five positions from 1: bankruptcy prices, and liquidation at a reserve of 10 %.
+
+    The last is printed as 1.0010: it is 1.0009, and holds to three digits only.
+    """
+    unit = 10_000
+    holding = Holding(lots=qty, entry_value=abs(qty) * unit, mark_value=abs(qty) * unit)
+    behind = Cross(margin=Fraction(margin) * unit)
+    own, zero = Convention.OWN_MARGIN, Clamp.ZERO
+    plain = bankruptcy(holding, behind, convention=own, clamp=zero)
+    reserved = bankruptcy(holding, behind, convention=own, clamp=zero, reserve_ppm=100_000)
+    digits = len(printed.partition(".")[2])
+
+    assert plain.price(unit) == Fraction(bankrupt)
+    assert reserved.price(unit) == Fraction(liquidated)
+    assert abs(Fraction(printed) - Fraction(liquidated)) <= Fraction(1, 2 * 10**digits)
 
 
 WINNERS = {"profit": [12613, 56214, 8397], "leverage": [1_031_000, 925_000, 1_548_000]}

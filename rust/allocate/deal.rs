@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::level::Found;
 use super::ratio::{Multiple, Word, float};
+use super::sample::pick;
 use super::{BLOCK, Rows, Shared, View, each_marked};
 use crate::select::CHUNK;
 use crate::simd::{Task, dispatch};
@@ -18,6 +19,8 @@ use crate::simd::{Task, dispatch};
 const ERRORS: f64 = 2.5;
 /// Rows of the sample to either side, beyond the error.
 const FEW: f64 = 4.0;
+/// Rows looked at for each row of the request's sample.
+const MORE: usize = 4;
 /// Relative distance beyond which the floats of two keys tell their order.
 const APART: f64 = 1.0 / (1u64 << 48) as f64;
 
@@ -35,7 +38,7 @@ fn in_words<W: Word>(view: &View<'_>, found: &Found, taken: &mut [i64], rescans:
     let is_kept = view.shared == Shared::Kept;
     let mut margin = 1.0;
     loop {
-        let cut = guess(view, found, &ratio, margin);
+        let cut = guess(view, &ratio, margin);
         let (rest, dealt) = pass(view, &ratio, cut, taken);
         // Units of what is shared that the pass has not dealt out, or dealt out too many.
         let left = found.shared as i128 - dealt;
@@ -81,15 +84,17 @@ fn key_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) ->
     (units + i64::from(!is_whole), above, key)
 }
 
-fn guess<W: Word>(view: &View<'_>, found: &Found, ratio: &Multiple<W>, margin: f64) -> Cut {
+fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut {
     let everything = Cut { low: f64::MIN_POSITIVE, high: f64::INFINITY };
-    let Some(sample) = found.sample.as_ref().filter(|_| margin < 100.0) else {
+    // No order is needed here, so that more rows are cheap, and fewer are left undecided.
+    let picked = pick(view.weight.len(), MORE * view.sample).filter(|_| margin < 100.0);
+    let Some(picked) = picked else {
         return everything;
     };
     let is_kept = view.shared == Shared::Kept;
-    let mut keys = Vec::with_capacity(sample.picked.len());
+    let mut keys = Vec::with_capacity(picked.len());
     let mut left = 0.0;
-    for &row in &sample.picked {
+    for &row in &picked {
         let (weight, cap) = view.row(row as usize);
         let (_, rest, key) = key_of(ratio, weight, cap, is_kept);
         if key > 0.0 {
@@ -97,7 +102,7 @@ fn guess<W: Word>(view: &View<'_>, found: &Found, ratio: &Multiple<W>, margin: f
             keys.push(key);
         }
     }
-    let doubt = margin * (ERRORS * (sample.picked.len() as f64).sqrt() / 2.0 + FEW);
+    let doubt = margin * (ERRORS * (picked.len() as f64).sqrt() / 2.0 + FEW);
     let mut at = |place: f64, none: f64| {
         if place < 0.0 || place as usize >= keys.len() {
             return if place < 0.0 { none } else { f64::MIN_POSITIVE };
@@ -179,12 +184,13 @@ impl Rows<'_> {
     ) {
         let mut open = [0u8; BLOCK];
         let mut shared = 0i64;
-        let high = cut.high * (1.0 + APART);
+        // A little more is left undecided than the cut says: ties at its ends lie well inside.
+        let (low, high) = (cut.low * (1.0 - APART), cut.high * (1.0 + APART));
         for place in 0..taken.len().min(self.weight.len()).min(self.cap.len()) {
             let (weight, cap) = self.at(place);
             let (units, _, key) = key_of(ratio, weight, cap, KEPT);
             let is_more = i64::from(key > high);
-            open[place] = u8::from(key >= cut.low && key <= high);
+            open[place] = u8::from(key >= low && key <= high);
             let units = if KEPT { units - is_more } else { units + is_more };
             shared += units;
             taken[place] = if KEPT { cap - units } else { units };
@@ -212,8 +218,7 @@ fn choose<W: Word>(
         rows.select_nth_unstable_by(left, order);
     }
     let is_sure_above = rows[left..].iter().all(|row| row.key <= cut.high);
-    let is_sure_below = cut.low <= f64::MIN_POSITIVE
-        || rows[..left].iter().all(|row| row.key >= cut.low * (1.0 + APART));
+    let is_sure_below = rows[..left].iter().all(|row| row.key >= cut.low);
     rows.truncate(left);
     (is_sure_above && is_sure_below).then_some(rows.into_iter().map(|row| row.row))
 }

@@ -17,8 +17,6 @@ const STEPS: usize = 16;
 pub struct Sample {
     /// (weight, cap), rows that are full first in front.
     pub rows: Vec<(f64, f64)>,
-    /// Row numbers, in the order of the rows.
-    pub picked: Vec<u32>,
     /// Rows of the whole for each row of the sample.
     pub scale: f64,
 }
@@ -42,6 +40,17 @@ impl Bracket {
     }
 }
 
+/// Runs of rows at a fixed stride, about as many rows as asked for; none where that is most of them.
+pub fn pick(count: usize, size: usize) -> Option<Vec<u32>> {
+    let stride = count / size;
+    if stride < 2 {
+        return None;
+    }
+    // An odd number of rows between runs is no divisor of a period of 2^k rows.
+    let starts = (0..count).step_by((stride * RUN) | 1);
+    Some(starts.flat_map(|start| start..count.min(start + RUN)).map(|row| row as u32).collect())
+}
+
 /// What a sample is to reach.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
@@ -55,14 +64,7 @@ impl Sample {
     /// Picks runs of rows at a fixed stride; none where a sample would be no help.
     pub fn new(rows: Rows<'_>, size: usize, is_plain: bool) -> Option<Self> {
         let count = rows.weight.len();
-        let stride = count / size;
-        if stride < 2 {
-            return None;
-        }
-        // An odd number of rows between runs is no divisor of a period of 2^k rows.
-        let starts = (0..count).step_by((stride * RUN) | 1);
-        let picked: Vec<u32> =
-            starts.flat_map(|start| start..count.min(start + RUN)).map(|row| row as u32).collect();
+        let picked = pick(count, size)?;
         let scale = count as f64 / picked.len() as f64;
         let mut keyed: Vec<(f64, (f64, f64))> = picked
             .iter()
@@ -75,7 +77,7 @@ impl Sample {
             keyed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         }
         let rows = keyed.into_iter().map(|(_, row)| row).collect();
-        Some(Self { rows, picked, scale })
+        Some(Self { rows, scale })
     }
 
     /// Where the level lies at which the sample and an open weight beside it reach a goal.
@@ -133,7 +135,8 @@ impl Sample {
         // Units more than at the start, and the error of that estimate.
         let gain = |level: f64| {
             let (lost, squares) = dispatch(simd, Lost { rows: &open, level });
-            let error = ERRORS * squares.sqrt() + FEW;
+            let spread = (squares - lost * lost / self.rows.len().max(1) as f64).max(0.0);
+            let error = ERRORS * spread.sqrt() + FEW;
             ((level - start) * weights - self.scale * lost, margin * error * self.scale)
         };
         let is_above = |level: f64| {
