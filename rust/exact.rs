@@ -75,7 +75,8 @@ fn compare_cross(a: &Exact, b: &Exact) -> Ordering {
 }
 
 /// The 256-bit product as (high, low).
-fn multiply(a: u128, b: u128) -> (u128, u128) {
+#[must_use]
+pub fn multiply(a: u128, b: u128) -> (u128, u128) {
     let mask = u128::from(u64::MAX);
     let (a1, a0) = (a >> 64, a & mask);
     let (b1, b0) = (b >> 64, b & mask);

@@ -5,6 +5,7 @@
 //! enough apart, the rest is compared exactly, so that threads, chunks, row order and instruction
 //! sets never change an answer.
 
+pub mod allocate;
 pub mod bands;
 pub mod bins;
 pub mod classes;

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "allocate",
     "decimals",
     "first_duplicate",
     "floor",
@@ -26,6 +27,14 @@ __all__ = [
     "values",
 ]
 
+def allocate(
+    weight: npt.NDArray[np.int64],
+    cap: npt.NDArray[np.int64] | None,
+    ids: npt.NDArray[np.uint64] | None,
+    is_within_weight: bool,
+    request: tuple[int, str, str, int, str],
+    threads: int,
+) -> tuple[npt.NDArray[np.int64], int, tuple[int, int] | None, int]: ...
 def decimals(
     values: npt.NDArray[np.float64], market: npt.NDArray[np.uint32] | None = None, markets: int = 1
 ) -> tuple[npt.NDArray[np.uint8] | None, int]: ...

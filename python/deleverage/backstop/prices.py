@@ -124,8 +124,10 @@ def choose_price(
             below zero only.
 
     Raises:
-        InputError: a price that the rule reads is not known.
+        InputError: a price that the rule reads is not known, or the rule closes nobody.
     """
+    if rule is PriceKind.NONE:
+        raise InputError("price: expected a rule that closes positions, got one that closes none")
     if rule is PriceKind.BANKRUPTCY_UNLESS_FAR:
         return _unless_far(rule, known, deviation)
     if rule is PriceKind.MARK_UNTIL_DEPLETED:

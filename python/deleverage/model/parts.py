@@ -30,6 +30,7 @@ from deleverage.model.terms import (
     Remainder,
     Rerank,
     Rounding,
+    Sharing,
     Standing,
     StepKind,
     Surplus,
@@ -138,14 +139,16 @@ class Eligibility(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(Part):
-    """How the bankrupt quantity is shared out along the queue.
+    """How the bankrupt quantity, or what it leaves unpaid, is shared out.
 
     Attributes:
+        policy: by which rule; without one, along the queue.
         completion: what happens where the queue is too short.
         cut_scope: which entries one event may reach.
         rerank: when the remainder of a cut position is scored again.
     """
 
+    policy: Sharing = Sharing.QUEUE
     completion: Completion
     cut_scope: CutScope = CutScope.MARKET
     rerank: Rerank = Rerank.BETWEEN_EVENTS

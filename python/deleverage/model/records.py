@@ -39,6 +39,7 @@ from deleverage.model.terms import (
     PoolRole,
     PriceKind,
     Remainder,
+    Sharing,
     StepKind,
     Surplus,
 )
@@ -121,6 +122,11 @@ class Venue:
         for where, expected, got in _contradictions(self):
             raise VenueError(f"{where}: expected {expected}, got {got}")
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the edition has a queue; the others share a loss by another rule."""
+        return self.allocation.policy is Sharing.QUEUE
+
     def parts(self) -> Iterator[tuple[str, Part]]:
         """Give the name and the record of every part that carries a source."""
         for name in PART_NAMES:
@@ -135,8 +141,14 @@ class Venue:
             money_units_per_asset: integer money units in one asset (USDT at 1e-6: 1_000_000).
 
         Raises:
-            VenueError: the wallet floor is not a whole number of money units.
+            VenueError: the edition ranks nobody, or the wallet floor is not a whole number of money
+                units.
         """
+        if not self.is_ranked:
+            raise VenueError(
+                f"{self.name}: rank: expected an edition with a ranking rule, got one that ranks "
+                f"nobody (allocation: {self.allocation.policy}); see deleverage.policy"
+            )
         score = self.score
         floor = 1
         if score.wallet_floor is not None:
@@ -341,8 +353,6 @@ def _against_score(score: Score) -> Iterator[Contradiction]:
         yield "score.wallet_floor", wanted, str(score.wallet_floor)
     if score.basis is Basis.WALLET and score.loss is not Loss.ZERO:
         yield "score.loss", "zero (basis wallet has no losses)", score.loss
-    if score.basis is Basis.UNIT and score.factor is Factor.NONE:
-        yield "score.factor", "a factor (basis unit alone orders nothing)", score.factor
     divides = score.factor in EQUITY_FACTORS or score.basis is Basis.EQUITY
     if score.no_equity is NoEquity.ZERO and not divides:
         yield "score.no_equity", "leave_out (nothing divides by equity)", score.no_equity
@@ -363,6 +373,14 @@ def _against_queue(venue: Venue) -> Iterator[Contradiction]:
         yield "eligibility.in_profit_only", wanted, str(eligibility.in_profit_only).lower()
     if venue.tiers.hedged != (eligibility.hedged is Hedged.BEHIND):
         yield "eligibility.hedged", "behind exactly with tiers.hedged", eligibility.hedged
+    orders_nothing = score.basis is Basis.UNIT and score.factor is Factor.NONE
+    if orders_nothing and venue.is_ranked:
+        yield "score.factor", "a factor (basis unit alone orders nothing)", score.factor
+    if not orders_nothing and not venue.is_ranked:
+        wanted = f"unit without a factor ({venue.allocation.policy} ranks nobody)"
+        yield "score.basis", wanted, score.basis
+    if venue.price.kind is PriceKind.NONE and venue.is_ranked:
+        yield "price.kind", "a price (a queue closes positions)", venue.price.kind
     by_setting = score.factor is Factor.LEVERAGE_SETTING
     if by_setting and venue.levers.leverage_setting is not Effect.RAISES:
         got = venue.levers.leverage_setting

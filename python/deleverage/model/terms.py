@@ -30,6 +30,7 @@ __all__ = [
     "Remainder",
     "Rerank",
     "Rounding",
+    "Sharing",
     "Standing",
     "StepKind",
     "Surplus",
@@ -69,6 +70,24 @@ class Completion(StrEnum):
     BEST_EFFORT = "best_effort"
     ALL_OR_NOTHING = "all_or_nothing"
     TO_COMPLETION = "to_completion"
+
+
+class Sharing(StrEnum):
+    """Who bears a bankruptcy, and by which rule it is shared; only a `queue` ranks anybody.
+
+    `seeded_ring` the other side from a drawn start; `winners_haircut` who is owed, by profit;
+    `holders_charge` every holder, per unit held; `withdrawal_haircut` who withdraws meanwhile;
+    `pool_solvency` whom a keeper names, as long as a pool owes too much; `index_scaling` a whole
+    side, by one number.
+    """
+
+    QUEUE = "queue"
+    SEEDED_RING = "seeded_ring"
+    WINNERS_HAIRCUT = "winners_haircut"
+    HOLDERS_CHARGE = "holders_charge"
+    WITHDRAWAL_HAIRCUT = "withdrawal_haircut"
+    POOL_SOLVENCY = "pool_solvency"
+    INDEX_SCALING = "index_scaling"
 
 
 class CutScope(StrEnum):
@@ -140,7 +159,7 @@ class ConditionKind(StrEnum):
 
 
 class PriceKind(StrEnum):
-    """The price at which both sides of a deleveraging are closed."""
+    """The price at which both sides of a deleveraging are closed; `none`: nobody is closed."""
 
     BANKRUPTCY = "bankruptcy"
     POOL_BANKRUPTCY = "pool_bankruptcy"
@@ -150,6 +169,7 @@ class PriceKind(StrEnum):
     PREVIOUS_MARK = "previous_mark"
     ORACLE_CAPPED_AT_BANKRUPTCY = "oracle_capped_at_bankruptcy"
     COST = "cost"
+    NONE = "none"
 
 
 class Convention(StrEnum):
