@@ -181,25 +181,26 @@ def test_a_margin_call_brings_reserve_in() -> None:
 
 
 def test_the_lines_of_the_pool_have_hysteresis() -> None:
-    """Deleveraging starts at the start line and stops only at the stop line."""
+    """Deleveraging starts at the start line, stops at the stop line, and never swings between.
+
+    1,000 and 50 of income, less the 500 that the book brought too little, is below 750; with 50 a
+    step the pool is back at 900 in step 7. Where both lines are one, reaching it starts.
+    """
     course = replace(
         STILL,
-        steps=5,
+        steps=9,
         pool=1_000,
-        pool_start=500_000,
+        pool_start=750_000,
         pool_stop=900_000,
-        income=200,
+        income=50,
         depth_left=PPM,
     )
-    found = crash([850, 850, 850, 850, 850], course)
+    found = crash([850] * 9, course)
+    touching = crash([850] * 9, replace(course, pool=300, pool_start=PPM, pool_stop=PPM, income=0))
 
-    # 1,200 less the 500 that the book brought too little; the line of 500 is not reached.
-    assert found.steps["pool_balance"].to_list() == [700, 900, 1_100, 1_300, 1_500]
-    assert found.steps["active"].sum() == 0
-    low = crash([850, 850, 850, 850, 850], replace(course, pool_start=750_000))
-    assert low.steps["active"].to_list() == [0, 0, 0, 0, 0]
-    lower = replace(course, pool=300, pool_start=PPM, pool_stop=PPM, income=0)
-    assert crash([850] * 5, lower).steps["active"].to_list() == [1, 1, 1, 1, 1]
+    assert found.steps["pool_balance"].to_list() == [550, 600, 650, 700, 750, 800, 850, 900, 950]
+    assert found.steps["active"].to_list() == [0, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert touching.steps["active"].to_list() == [1] * 9
 
 
 def test_a_lost_unit_is_found() -> None:

@@ -173,10 +173,10 @@ class Run:
         self._switch()
 
     def _switch(self) -> None:
-        """Start deleveraging at the start line, stop it at the stop line."""
-        balance = self.books.pool.equity(self.books.price)
-        line = self.course.stop_line if self.is_active else self.course.start_line
-        self.is_active = balance < line if self.is_active else balance <= line
+        """Start deleveraging at the start line, stop it at the stop line; starting goes first."""
+        balance, course = self.books.pool.equity(self.books.price), self.course
+        is_below_stop = self.is_active and balance < course.stop_line
+        self.is_active = is_below_stop or balance <= course.start_line
 
     def _call(self) -> None:
         """Call for margin whoever is below the call line, and take what his reserve has."""
