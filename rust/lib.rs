@@ -6,6 +6,7 @@
 //! sets never change an answer.
 
 pub mod bins;
+pub mod book;
 pub mod columns;
 pub mod error;
 pub mod exact;
