@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::book::band::Band;
+use crate::book::coefficients::Coefficients;
 use crate::book::edges::Edges;
 use crate::book::index::{Index, Place, SECTIONS};
 use crate::book::keep::Pace;
@@ -21,6 +22,7 @@ use crate::simd::Level;
 
 pub mod band;
 pub mod bound;
+pub mod coefficients;
 pub mod edges;
 pub mod index;
 mod keep;
@@ -50,9 +52,17 @@ struct Section {
     table: Arc<Table>,
     /// Rows that do not stand where the order by account would have them.
     displaced: usize,
+    /// Two numbers a row, where the rule stands on two prices.
+    coefficients: Option<Coefficients>,
     band: RwLock<Option<Arc<Band>>>,
     edges: Mutex<Option<Arc<Edges>>>,
     pace: Mutex<Pace>,
+}
+
+impl Section {
+    fn bytes(&self) -> usize {
+        self.table.bytes() + self.coefficients.as_ref().map_or(0, Coefficients::bytes)
+    }
 }
 
 /// Positions of many markets, kept.
@@ -179,7 +189,7 @@ impl Book {
     /// Bytes of rows, index, accounts and what is kept beside them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let tables: usize = self.sections.iter().map(|section| section.table.bytes()).sum();
+        let tables: usize = self.sections.iter().map(|section| section.bytes()).sum();
         tables + self.index.bytes() + self.pools.bytes()
     }
 

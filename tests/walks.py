@@ -108,7 +108,9 @@ class Twin:
 class Walk:
     """A book and its twin, and what may happen to both."""
 
-    def __init__(self, seed: int, *, rows: int, markets: int = 2, rule: ScoreRule | None = None):
+    def __init__(
+        self, seed: int, *, rows: int, markets: int = 2, rule: ScoreRule | None = None
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         rng = self.rng
         rule = random_rule(rng) if rule is None else rule

@@ -15,6 +15,9 @@ const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
 /// More than the roundings of a score, relative to itself.
 const OUTWARD: f64 = 1.0 / (1u64 << 40) as f64;
 
+/// More than a peak can be missed by, relative to the score there.
+const PEAK: f64 = 1.0 / (1u64 << 30) as f64;
+
 /// An interval; empty nowhere.
 #[derive(Debug, Clone, Copy)]
 struct Interval {
@@ -142,6 +145,62 @@ impl Bound<'_> {
     /// The largest score of the row: minus infinity where it cannot have one.
     #[must_use]
     pub fn upper(&self, row: usize) -> f64 {
+        let Some(peaks) = self.peaks(row) else {
+            return self.product(row);
+        };
+        let at = |mark: f64| Self { band: (mark, mark), ..*self }.product(row);
+        let most = peaks.into_iter().map(at).fold(f64::NEG_INFINITY, f64::max);
+        // A peak that is off by a rounding is lower by the square of it.
+        most + PEAK * most.abs()
+    }
+
+    /// Where a score that reads the row's own equity can be largest: the ends of the band, and the
+    /// mark at which profit and leverage balance. None where nothing is known but the product.
+    ///
+    /// With a entry and b bankruptcy value a lot, d = 1 or -1, b not below zero and a margin above it
+    /// (so that d(a - b) > 0), the scores d(v - a)/(v - b) are monotone; d(v - a) v/(v - b) rises for d = 1, and
+    /// for d = -1 has one peak at b - sqrt(b(b - a)); (v - a) v/(v - b)^2 has one at ab/(2b - a). The
+    /// quotients by which losses are divided are convex in v or 1/v, and largest at an end.
+    fn peaks(&self, row: usize) -> Option<[f64; 3]> {
+        let is_own = self.account(row).is_none()
+            || (self.rule.is_own_equity() && self.rule.basis != Basis::Equity);
+        let has_leverage =
+            matches!(self.rule.factor, Factor::BankruptcyDistance | Factor::NotionalOverEquity);
+        let is_known = match self.rule.basis {
+            Basis::EntryValue | Basis::InitialMargin | Basis::Absolute => {
+                has_leverage || self.rule.factor == Factor::MaintenanceOverEquity
+            }
+            Basis::MarkValue => has_leverage,
+            Basis::Equity => has_leverage || self.rule.factor == Factor::None,
+            _ => false,
+        };
+        let margin = money(self.columns.margin, row);
+        let ends = self.own_ends(row);
+        let (lots, entry) = (self.columns.lots[row], self.columns.entry_value[row] as f64);
+        let direction = self.kind() * lots.signum() as f64;
+        let bankruptcy = entry - direction * margin;
+        let is_sound = margin > 0.0 && bankruptcy >= 0.0 && ends.iter().all(|end| end.low > 0.0);
+        if !is_known || !is_own || self.rule.is_joint || !is_sound {
+            return None;
+        }
+        let (a, b) = (entry / lots.unsigned_abs() as f64, bankruptcy / lots.unsigned_abs() as f64);
+        let (low, high) = self.band;
+        let peak = match self.rule.basis {
+            Basis::Equity if has_leverage => a * b / (2.0 * b - a),
+            Basis::EntryValue | Basis::InitialMargin | Basis::Absolute
+                if has_leverage && direction < 0.0 =>
+            {
+                b - (b * (b - a)).sqrt()
+            }
+            _ => low,
+        };
+        // Outside of the band, or nowhere, it is no peak.
+        let peak = if peak > low && peak < high { peak } else { low };
+        Some([low, high, peak])
+    }
+
+    /// The product of the bounds of basis and factor.
+    fn product(&self, row: usize) -> f64 {
         let profit = self.profit(row);
         let is_zeroed = self.rule.no_equity == NoEquity::Zero && self.rule.reads_equity();
         let Some(basis) = self.basis(row, profit) else {

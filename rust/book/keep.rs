@@ -92,7 +92,7 @@ impl Book {
         };
         let ends = (value * (1.0 - width), value * (1.0 + width));
         let bound = self.bound(section, ends);
-        let made = gather(&bound, lots).map(|(found, floor)| {
+        let made = self.gather(section, &bound, lots).map(|(found, floor)| {
             let epoch = (ends, self.epoch);
             Band::new(&bound.columns, &found, floor, epoch, self.pools.is_derived())
         });
@@ -105,39 +105,47 @@ impl Book {
     }
 }
 
-/// Rows in the order of their bounds that hold enough lots, and the floor below which others are.
-fn gather(bound: &Bound<'_>, lots: i64) -> Option<(Vec<Found>, (u8, f64))> {
-    let rows = bound.columns.len();
-    if rows < FEWEST_ROWS {
-        return None;
-    }
-    let most = if rows <= SAMPLES { rows } else { rows / 4 };
-    let size = |found: &Found| i128::from(bound.columns.lots[found.row as usize].unsigned_abs());
-    let mut aim = ROOM;
-    loop {
-        let floor = sampled(bound, aim * lots as f64);
-        let mut found = pass(bound, floor, most)?;
-        let wanted = (ROOM * lots as f64) as i128;
-        let reached: i128 = found.iter().map(size).sum();
-        if reached < wanted && floor != NO_FLOOR {
-            aim *= 4.0;
-            continue;
+impl Book {
+    /// Rows in the order of their bounds that hold enough lots, and the floor below which others are.
+    fn gather(
+        &self,
+        section: usize,
+        bound: &Bound<'_>,
+        lots: i64,
+    ) -> Option<(Vec<Found>, (u8, f64))> {
+        let rows = bound.columns.len();
+        if rows < FEWEST_ROWS {
+            return None;
         }
-        found.par_sort_unstable_by(Found::order);
-        let mut sum = 0;
-        let end = found.iter().position(|one| {
-            sum += size(one);
-            sum > wanted
-        });
-        let floor = match end {
-            Some(end) if end + 1 < found.len() => {
-                let first = found[end + 1];
-                found.truncate(end + 1);
-                (first.tier, first.upper)
+        let most = if rows <= SAMPLES { rows } else { rows / 4 };
+        let size =
+            |found: &Found| i128::from(bound.columns.lots[found.row as usize].unsigned_abs());
+        let mut aim = ROOM;
+        loop {
+            let floor = sampled(bound, aim * lots as f64);
+            let mut found = self.pass(section, bound, floor, most)?;
+            let wanted = (ROOM * lots as f64) as i128;
+            let reached: i128 = found.iter().map(size).sum();
+            if reached < wanted && floor != NO_FLOOR {
+                aim *= 4.0;
+                continue;
             }
-            _ => floor,
-        };
-        return Some((found, floor));
+            found.par_sort_unstable_by(Found::order);
+            let mut sum = 0;
+            let end = found.iter().position(|one| {
+                sum += size(one);
+                sum > wanted
+            });
+            let floor = match end {
+                Some(end) if end + 1 < found.len() => {
+                    let first = found[end + 1];
+                    found.truncate(end + 1);
+                    (first.tier, first.upper)
+                }
+                _ => floor,
+            };
+            return Some((found, floor));
+        }
     }
 }
 
@@ -173,20 +181,42 @@ fn found(bound: &Bound<'_>, row: usize) -> Found {
     Found { tier, upper: bound.upper(row), row: row as u32 }
 }
 
-/// Every row that reaches a floor, in the order of the rows; none where there are too many.
-fn pass(bound: &Bound<'_>, floor: (u8, f64), most: usize) -> Option<Vec<Found>> {
-    let rows = bound.columns.len();
-    let count = AtomicUsize::new(0);
-    let chunk = |start: usize| {
-        if count.load(Ordering::Relaxed) > most {
-            return Vec::new();
-        }
-        let all = (start..rows.min(start + CHUNK)).map(|row| found(bound, row));
-        let reached: Vec<Found> = all.filter(|one| one.reaches(floor)).collect();
-        count.fetch_add(reached.len(), Ordering::Relaxed);
-        reached
-    };
-    let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
-    let parts: Vec<Vec<Found>> = starts.par_iter().map(|&start| chunk(start)).collect();
-    (count.into_inner() <= most).then(|| parts.concat())
+impl Book {
+    /// Every row that reaches a floor, in the order of the rows; none where there are too many.
+    fn pass(
+        &self,
+        section: usize,
+        bound: &Bound<'_>,
+        floor: (u8, f64),
+        most: usize,
+    ) -> Option<Vec<Found>> {
+        let rows = bound.columns.len();
+        // Rows of tiers before the floor's are needed whatever their score.
+        let column = self.sections[section].coefficients.as_ref();
+        let column = column.filter(|column| floor.0 == 0 && column.is_ready(floor.1, bound.band));
+        let count = AtomicUsize::new(0);
+        let chunk = |start: usize| {
+            if count.load(Ordering::Relaxed) > most {
+                return Vec::new();
+            }
+            let end = rows.min(start + CHUNK);
+            let reached: Vec<Found> = match column {
+                Some(column) => {
+                    let mut rows = Vec::new();
+                    column.reach(self.setup.level, floor.1, bound.band, (start, end), &mut rows);
+                    let all = rows.into_iter().map(|row| found(bound, row as usize));
+                    all.filter(|one| one.reaches(floor)).collect()
+                }
+                None => {
+                    let all = (start..end).map(|row| found(bound, row));
+                    all.filter(|one| one.reaches(floor)).collect()
+                }
+            };
+            count.fetch_add(reached.len(), Ordering::Relaxed);
+            reached
+        };
+        let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
+        let parts: Vec<Vec<Found>> = starts.par_iter().map(|&start| chunk(start)).collect();
+        (count.into_inner() <= most).then(|| parts.concat())
+    }
 }

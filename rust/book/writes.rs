@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::book::band::Band;
 use crate::book::bound::Bound;
+use crate::book::coefficients::Coefficients;
 use crate::book::index::{Place, SECTIONS};
 use crate::book::table::Table;
 use crate::book::{Book, SHARE, Section, value};
@@ -41,8 +42,11 @@ impl Book {
             }
             section.table = Arc::new(Table::picked(columns, rows));
         });
-        for section in 0..self.sections.len() as u32 {
-            self.enter(section, 0)?;
+        for section in 0..self.sections.len() {
+            self.enter(section as u32, 0)?;
+            let value = value(self.rate(section));
+            let bound = self.bound(section, (value, value));
+            self.sections[section].coefficients = Coefficients::new(&bound, section % 2 == 0);
         }
         self.refer();
         Ok(())
@@ -142,7 +146,11 @@ impl Book {
             let rows: Vec<u32> = pairs.iter().map(|&(row, _)| row).collect();
             self.forget(section, &rows);
             self.leave(section, &rows, touched);
-            Arc::make_mut(&mut self.sections[section].table).write(columns, &pairs);
+            let Section { table, coefficients, .. } = &mut self.sections[section];
+            Arc::make_mut(table).write(columns, &pairs);
+            if let Some(column) = coefficients {
+                column.write(&table.columns(), &rows);
+            }
             self.join(section, &rows, touched);
             self.admit(section, &rows);
         }
@@ -156,7 +164,11 @@ impl Book {
         touched: &mut BTreeSet<u32>,
     ) -> Result<()> {
         let first = self.sections[section].table.len();
-        Arc::make_mut(&mut self.sections[section].table).append(columns, rows);
+        let Section { table, coefficients, .. } = &mut self.sections[section];
+        Arc::make_mut(table).append(columns, rows);
+        if let Some(column) = coefficients {
+            column.append(&table.columns(), first);
+        }
         self.enter(section as u32, first)?;
         let rows: Vec<u32> = (first as u32..(first + rows.len()) as u32).collect();
         self.note_accounts(section, &rows, touched);
@@ -169,7 +181,7 @@ impl Book {
     /// Brings a section back into the order by account once an eighth of its rows has left it.
     fn tidy(&mut self, section: usize) {
         let from = section as u32;
-        let Section { table, displaced, .. } = &mut self.sections[section];
+        let Section { table, displaced, coefficients, .. } = &mut self.sections[section];
         let mut order: Vec<u32> = (0..table.len() as u32).collect();
         match table.columns().account {
             Some(account) if *displaced * 8 > table.len() + 512 => {
@@ -189,6 +201,10 @@ impl Book {
             }
         }
         table.arrange(&order);
+        if let Some(column) = coefficients {
+            let all: Vec<u32> = (0..table.len() as u32).collect();
+            column.write(&table.columns(), &all);
+        }
     }
 
     /// Takes positions out.
@@ -216,8 +232,12 @@ impl Book {
         let sections = &self.sections;
         self.index
             .remove(id, place, |at| sections[at.section as usize].table.ids()[at.row as usize]);
-        let table = Arc::make_mut(&mut self.sections[section].table);
+        let Section { table, coefficients, .. } = &mut self.sections[section];
+        let table = Arc::make_mut(table);
         table.swap_remove(row);
+        if let Some(column) = coefficients {
+            column.swap_remove(row);
+        }
         if row < table.len() {
             let from = Place { section: place.section, row: table.len() as u32 };
             self.index.relocate(table.ids()[row], from, place);
