@@ -7,7 +7,6 @@
 //! answer here, and the band has to be made anew. Bounds need only be sound: a loose one costs
 //! rows that are looked at in vain.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 
@@ -23,6 +22,9 @@ use crate::score::Scorer;
 const MOST_CHANGES: usize = 4;
 const FEWEST_CHANGES: usize = 64;
 
+/// How many of its last steps around the last cut the next one is looked for.
+const STEPS: f64 = 3.0;
+
 /// A row that a pass found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Found {
@@ -35,10 +37,22 @@ pub struct Found {
 }
 
 impl Found {
-    /// Tier first, then the larger bound.
+    /// A row with a bound that is raised to a float whose last byte is empty.
     #[must_use]
-    pub fn order(&self, other: &Self) -> Ordering {
-        self.tier.cmp(&other.tier).then(other.upper.total_cmp(&self.upper))
+    pub fn new(tier: u8, upper: f64, row: u32) -> Self {
+        let bits = upper.to_bits();
+        // Away from zero above it, towards zero below; what is not finite has no last byte.
+        let raised = if upper > 0.0 { bits + 0xff } else { bits } & !0xff;
+        let upper = if upper.is_finite() { f64::from_bits(raised) } else { upper };
+        Self { tier, upper, row }
+    }
+
+    /// A whole number that orders as tier first, then the larger bound.
+    #[must_use]
+    pub fn key(&self) -> u64 {
+        let bits = self.upper.to_bits();
+        let rising = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+        u64::from(self.tier) << 56 | !rising >> 8
     }
 
     /// Whether the row may stand at or before a floor.
@@ -81,6 +95,9 @@ pub struct Band {
     accounts: Option<Vec<u32>>,
     /// How much more than the request had to be looked at last time, in parts of 2^20.
     ratio: AtomicU64,
+    /// Where the last cut was, and how far it moved: keys, as bits.
+    near: AtomicU64,
+    step: AtomicU64,
     /// Rows scored since the pass.
     pub scored: AtomicU64,
 }
@@ -162,6 +179,8 @@ impl Band {
             places: None,
             accounts,
             ratio: AtomicU64::new((FIRST_RATIO * RATIO) as u64),
+            near: AtomicU64::new(f64::NAN.to_bits()),
+            step: AtomicU64::new(0),
             scored: AtomicU64::new(0),
         }
     }
@@ -244,7 +263,7 @@ impl Band {
                     self.deliver(&scorer, found, total, &mut head);
                     break;
                 }
-                let (cut, before) = scorer.find_cut(&mut found, need, |c| scorer.size(c));
+                let (cut, before) = self.find_cut(&scorer, &mut found, need);
                 let key = found[cut].key;
                 let sure = key - 2.0 * nice_error(key);
                 if sorted.end == part.end && part.tier == self.floor.0 && sure < self.floor.1 {
@@ -263,6 +282,54 @@ impl Band {
             }
         }
         Ok((self.floor == NO_FLOOR).then_some(head))
+    }
+
+    /// As [`Scorer::find_cut`]; it looks near the last cut first, where the next one mostly is.
+    fn find_cut(&self, scorer: &Scorer<'_>, found: &mut [Candidate], need: i128) -> (usize, i128) {
+        let near = f64::from_bits(self.near.load(Memory::Relaxed));
+        let step = f64::from_bits(self.step.load(Memory::Relaxed));
+        let by = (STEPS * step).max(16.0 * nice_error(near));
+        let (high, low) = (near + by, near - by);
+        let mut above = 0;
+        let mut before = 0;
+        for at in 0..found.len() {
+            if found[at].key > high {
+                before += scorer.size(&found[at]);
+                // Rows stand in the order of their bounds, so that most are in place.
+                if above != at {
+                    found.swap(above, at);
+                }
+                above += 1;
+            }
+        }
+        let mut end = above;
+        let mut within = 0;
+        for at in above..found.len() {
+            if found[at].key >= low {
+                within += scorer.size(&found[at]);
+                found.swap(end, at);
+                end += 1;
+            }
+        }
+        let size = |c: &Candidate| scorer.size(c);
+        let is_within = before < need && before + within >= need;
+        let (cut, weight) = if is_within {
+            let (cut, weight) = scorer.find_cut(&mut found[above..end], need - before, size);
+            (above + cut, before + weight)
+        } else {
+            scorer.find_cut(found, need, size)
+        };
+        let key = found[cut].key;
+        // Who might precede or follow the cut in doubt has to have been among those looked at.
+        let doubt = 8.0 * nice_error(key);
+        if is_within && (key + doubt >= high || key - doubt <= low) {
+            return scorer.find_cut(found, need, size);
+        }
+        let moved = (key - near).abs();
+        let step = if moved.is_finite() { moved.max(0.9 * step) } else { 0.0 };
+        self.near.store(key.to_bits(), Memory::Relaxed);
+        self.step.store(step.to_bits(), Memory::Relaxed);
+        (cut, weight)
     }
 
     /// Where the rows end that the last query would have needed.
@@ -357,7 +424,7 @@ impl Band {
     /// Takes up a new or changed row if it may be needed; false as for [`Band::forget`].
     pub fn admit(&mut self, bound: &Bound<'_>, row: usize) -> bool {
         let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
-        let found = Found { tier, upper: bound.upper(row), row: row as u32 };
+        let found = Found::new(tier, bound.upper(row), row as u32);
         if !found.reaches(self.floor) {
             return true;
         }

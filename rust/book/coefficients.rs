@@ -21,6 +21,8 @@ const BLOCK: usize = 128;
 const LOWER: f64 = 1.0 - 1.0 / (1u64 << 20) as f64;
 /// Scores and marks beyond these leave the range in which 32-bit products are safe.
 const FARTHEST: f64 = (1u64 << 16) as f64;
+/// More than the roundings of a score in wide floats.
+const OUTWARD: f64 = 1.0 / (1u64 << 30) as f64;
 /// Larger prices are no numbers here: their rows are always kept.
 const LARGEST: f64 = (1u64 << 63) as f64;
 /// Added for a vertex that is off by a rounding, in units of the mark squared.
@@ -162,6 +164,58 @@ impl Coefficients {
         let (low, high) = (band.0 / self.unit, band.1 / self.unit);
         let is_near = low > 1.0 / FARTHEST && high < FARTHEST;
         is_near && score > 1.0 / FARTHEST && score < FARTHEST
+    }
+
+    /// The largest score of a row over a band, or zero where it is not above; none where two prices
+    /// do not tell it.
+    ///
+    /// Each form is monotone in the mark or has one peak, where the margin is above zero; ends and
+    /// peak are worked out in wide floats from the prices that were rounded outward.
+    #[must_use]
+    pub fn upper(&self, row: usize, band: (f64, f64)) -> Option<f64> {
+        let (a, b) = (f64::from(self.entry[row]), f64::from(self.bankruptcy[row]));
+        let (low, high) = (band.0 / self.unit, band.1 / self.unit);
+        let rises = self.direction > 0.0;
+        let (best, worst) = if rises { (high, low) } else { (low, high) };
+        let at = |v: f64| {
+            let (profit, equity) = if rises { (v - a, v - b) } else { (a - v, b - v) };
+            match self.form {
+                Form::Entry => profit / a,
+                Form::EntryLeverage => profit * v / (a * equity),
+                Form::Mark => profit / v,
+                Form::Equity => profit / equity,
+                Form::Ratio => {
+                    if rises {
+                        v / a
+                    } else {
+                        a / v
+                    }
+                }
+                Form::RatioLeverage => {
+                    if rises {
+                        v * v / (a * equity)
+                    } else {
+                        a / equity
+                    }
+                }
+                Form::Leverage => v / equity,
+            }
+        };
+        let reads_equity = !matches!(self.form, Form::Entry | Form::Mark | Form::Ratio);
+        // An equity of nothing within reach, or no margin, has no bound here.
+        let least_equity = self.direction * (worst - b);
+        let is_plain = self.direction * (a - b) > 0.0 && b >= 0.0 && least_equity > 0.0;
+        if !(a > 0.0 && (is_plain || !reads_equity)) {
+            return None;
+        }
+        let mut most = at(best).max(at(worst));
+        if self.form == Form::EntryLeverage && !rises {
+            let peak = b - (b * (b - a)).sqrt();
+            if peak > low && peak < high {
+                most = most.max(at(peak));
+            }
+        }
+        most.is_finite().then(|| (most + OUTWARD * most.abs()).max(0.0))
     }
 
     /// Rows of a range that may reach a score somewhere in a band; the rest surely do not.

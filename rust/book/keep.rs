@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::book::band::{Band, Found, NO_FLOOR};
 use crate::book::bound::Bound;
+use crate::book::coefficients::Coefficients;
 use crate::book::{Book, lock, value};
 use crate::select::{CHUNK, RUN};
 
@@ -38,13 +39,15 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Learns from the band before: one that the mark left too soon was too narrow, one that ran out
-    /// of rows, or had to look at many more than were asked for, too wide.
-    fn learn(&mut self, old: &Band, is_left: bool) {
+    /// Learns from the band before: one that the mark left too soon, in small steps, was too narrow;
+    /// one that ran out of rows, or had to look at many more than were asked for, too wide.
+    fn learn(&mut self, old: &Band, value: f64) {
         let scored = old.scored.load(Ordering::Relaxed) as usize;
-        let by = if !is_left {
+        let (low, high) = old.ends;
+        let beyond = (low - value).max(value - high);
+        let by = if beyond <= 0.0 {
             0.5
-        } else if scored < old.looked_at / 2 {
+        } else if beyond < high - low && scored < old.looked_at / 2 {
             1.5
         } else if old.excess() > MOST_EXCESS {
             0.8
@@ -82,7 +85,7 @@ impl Book {
         let width = {
             let mut pace = lock(pace);
             if let Some(old) = old.filter(|old| old.epoch == self.epoch) {
-                pace.learn(old, !old.holds(value, self.epoch));
+                pace.learn(old, value);
             }
             if !pace.is_due() {
                 return None;
@@ -120,9 +123,15 @@ impl Book {
         let most = if rows <= SAMPLES { rows } else { rows / 4 };
         let size =
             |found: &Found| i128::from(bound.columns.lots[found.row as usize].unsigned_abs());
+        let column = self.sections[section].coefficients.as_ref();
+        let column = column.filter(|column| column.is_ready(1.0, bound.band));
         let mut aim = ROOM;
         loop {
-            let floor = sampled(bound, aim * lots as f64);
+            let mut floor = sampled(bound, column, aim * lots as f64);
+            if column.is_some() && floor.1 <= 0.0 {
+                // The column knows of losers only that they are.
+                floor = sampled(bound, None, aim * lots as f64);
+            }
             let mut found = self.pass(section, bound, floor, most)?;
             let wanted = (ROOM * lots as f64) as i128;
             let reached: i128 = found.iter().map(size).sum();
@@ -130,7 +139,7 @@ impl Book {
                 aim *= 4.0;
                 continue;
             }
-            found.par_sort_unstable_by(Found::order);
+            found.par_sort_unstable_by_key(Found::key);
             let mut sum = 0;
             let end = found.iter().position(|one| {
                 sum += size(one);
@@ -150,7 +159,7 @@ impl Book {
 }
 
 /// A floor that about so many lots reach, by a sample.
-fn sampled(bound: &Bound<'_>, lots: f64) -> (u8, f64) {
+fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, f64) {
     let rows = bound.columns.len();
     let stride = rows / SAMPLES;
     if stride < 2 {
@@ -159,9 +168,9 @@ fn sampled(bound: &Bound<'_>, lots: f64) -> (u8, f64) {
     // As the stateless kernel samples: short runs, an odd number of rows between them.
     let step = (stride * RUN) | 1;
     let picked = (0..rows).step_by(step).flat_map(|start| start..rows.min(start + RUN));
-    let mut sample: Vec<Found> = picked.map(|row| found(bound, row)).collect();
+    let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
     let share = lots * sample.len() as f64 / rows as f64;
-    sample.sort_unstable_by(Found::order);
+    sample.sort_unstable_by_key(Found::key);
     let size = |one: &Found| bound.columns.lots[one.row as usize].unsigned_abs() as f64;
     let (mut sum, mut squares) = (0.0, 0.0);
     let reached = sample.iter().find(|one| {
@@ -176,9 +185,11 @@ fn sampled(bound: &Bound<'_>, lots: f64) -> (u8, f64) {
     }
 }
 
-fn found(bound: &Bound<'_>, row: usize) -> Found {
+/// A row with the bound that costs less.
+fn found(bound: &Bound<'_>, column: Option<&Coefficients>, row: usize) -> Found {
     let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
-    Found { tier, upper: bound.upper(row), row: row as u32 }
+    let upper = column.and_then(|column| column.upper(row, bound.band));
+    Found::new(tier, upper.unwrap_or_else(|| bound.upper(row)), row as u32)
 }
 
 impl Book {
@@ -204,11 +215,11 @@ impl Book {
                 Some(column) => {
                     let mut rows = Vec::new();
                     column.reach(self.setup.level, floor.1, bound.band, (start, end), &mut rows);
-                    let all = rows.into_iter().map(|row| found(bound, row as usize));
+                    let all = rows.into_iter().map(|row| found(bound, Some(column), row as usize));
                     all.filter(|one| one.reaches(floor)).collect()
                 }
                 None => {
-                    let all = (start..end).map(|row| found(bound, row));
+                    let all = (start..end).map(|row| found(bound, None, row));
                     all.filter(|one| one.reaches(floor)).collect()
                 }
             };
