@@ -1,7 +1,8 @@
 //! A book that is kept between ticks: positions by market and side, changed in place.
 //!
-//! Every answer is that of the stateless kernel on the same rows. What is kept beside the rows only
-//! says which of them need not be looked at: [`band`] for the head of a queue, [`edges`] for lights.
+//! Every answer is that of the stateless kernel on the same rows. What is kept beside the rows
+//! only says which of them need not be looked at: [`band`] for the head of a queue, [`edges`] for
+//! lights.
 //! Readers share the book; whoever changes it has it alone, so that each reader sees one tick.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -189,7 +190,7 @@ impl Book {
     /// Bytes of rows, index, accounts and what is kept beside them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let tables: usize = self.sections.iter().map(|section| section.bytes()).sum();
+        let tables: usize = self.sections.iter().map(Section::bytes).sum();
         tables + self.index.bytes() + self.pools.bytes()
     }
 

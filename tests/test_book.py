@@ -16,6 +16,7 @@ import deleverage as dl
 from deleverage import ranking
 from deleverage.book import Book
 from deleverage.errors import InputError
+from deleverage.lab.bench_ticks import measure_ticks
 from deleverage.lab.books import generate
 from deleverage.model.rules import Basis, Factor, Loss, Scope, ScoreRule
 from oracle import Book as Twin
@@ -456,3 +457,18 @@ def test_a_book_says_what_it_holds() -> None:
     assert book.nbytes >= 4 * 32
     assert "account" not in book.snapshot().columns
     assert OWN_MARGIN == ranking.OWN_MARGIN
+
+
+def test_a_course_of_ticks_is_measured() -> None:
+    """A run reports each course, and a table and a dictionary of the same figures."""
+    report = measure_ticks(3_000, ticks=8)
+
+    assert [(line.share, line.is_ordered) for line in report.lines] == [
+        (1000, False),
+        (1000, True),
+        (100, False),
+        (100, True),
+    ]
+    assert all(line.rebuilds <= 8 and line.selected for line in report.lines)
+    assert report.to_dict()["positions"] == 3_000
+    assert "| 1/1000 | queue |" in report.to_markdown()

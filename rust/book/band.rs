@@ -260,7 +260,7 @@ impl Band {
                     if part.tier == self.floor.0 && self.floor.1 > f64::NEG_INFINITY {
                         return Ok(None);
                     }
-                    self.deliver(&scorer, found, total, &mut head);
+                    Self::deliver(&scorer, found, total, &mut head);
                     break;
                 }
                 let (cut, before) = self.find_cut(&scorer, &mut found, need);
@@ -272,7 +272,9 @@ impl Band {
                 if sorted.end == part.end || self.uppers[sorted.end] < sure {
                     self.learn(part, need, sure);
                     found.truncate(cut + 1);
-                    self.close(&scorer, found, (need - before) as i64, &mut head);
+                    head.last = Some((found[cut], (need - before) as i64));
+                    head.unfilled = 0;
+                    head.taken.append(&mut found);
                     return Ok(Some(head));
                 }
                 // With more rows the cut only rises, so that this is far enough.
@@ -387,7 +389,7 @@ impl Band {
     }
 
     /// Books all rows of a tier.
-    fn deliver(&self, scorer: &Scorer<'_>, found: Vec<Candidate>, total: i128, head: &mut Head) {
+    fn deliver(scorer: &Scorer<'_>, found: Vec<Candidate>, total: i128, head: &mut Head) {
         let Some(worst) = found.iter().enumerate().max_by(|a, b| scorer.compare(a.1, b.1)) else {
             return;
         };
@@ -397,14 +399,6 @@ impl Band {
         let worst = found[last];
         head.last = Some((worst, scorer.size(&worst) as i64));
         head.unfilled -= total as i64;
-        head.taken.append(&mut found);
-    }
-
-    /// Books the rows up to the cut, which is the last of them.
-    fn close(&self, scorer: &Scorer<'_>, mut found: Vec<Candidate>, closed: i64, head: &mut Head) {
-        debug_assert!(self.rows.len() >= found.len() && scorer.columns.len() == self.rows.len());
-        head.last = found.last().map(|cut| (*cut, closed));
-        head.unfilled = 0;
         head.taken.append(&mut found);
     }
 

@@ -63,6 +63,11 @@ fn times(a: f64, b: f64) -> f64 {
     if a == 0.0 || b == 0.0 { 0.0 } else { a * b }
 }
 
+/// A bound a share of itself higher; what is not finite stays.
+fn raised(bound: f64, by: f64) -> f64 {
+    if bound.is_finite() { bound + by * bound.abs() } else { bound }
+}
+
 fn money(column: Option<&[i64]>, row: usize) -> f64 {
     column.map_or(0.0, |values| values[row] as f64)
 }
@@ -151,16 +156,16 @@ impl Bound<'_> {
         let at = |mark: f64| Self { band: (mark, mark), ..*self }.product(row);
         let most = peaks.into_iter().map(at).fold(f64::NEG_INFINITY, f64::max);
         // A peak that is off by a rounding is lower by the square of it.
-        most + PEAK * most.abs()
+        raised(most, PEAK)
     }
 
     /// Where a score that reads the row's own equity can be largest: the ends of the band, and the
     /// mark at which profit and leverage balance. None where nothing is known but the product.
     ///
-    /// With a entry and b bankruptcy value a lot, d = 1 or -1, b not below zero and a margin above it
-    /// (so that d(a - b) > 0), the scores d(v - a)/(v - b) are monotone; d(v - a) v/(v - b) rises for d = 1, and
-    /// for d = -1 has one peak at b - sqrt(b(b - a)); (v - a) v/(v - b)^2 has one at ab/(2b - a). The
-    /// quotients by which losses are divided are convex in v or 1/v, and largest at an end.
+    /// With a entry and b bankruptcy value a lot, d = 1 or -1, b not below zero and a margin above
+    /// it (so that d(a - b) > 0), the scores d(v - a)/(v - b) are monotone; d(v - a) v/(v - b)
+    /// rises for d = 1, and for d = -1 has one peak at b - sqrt(b(b - a)); (v - a) v/(v - b)^2 has
+    /// one at ab/(2b - a). Losses that are divided are convex in v or 1/v, and largest at an end.
     fn peaks(&self, row: usize) -> Option<[f64; 3]> {
         let is_own = self.account(row).is_none()
             || (self.rule.is_own_equity() && self.rule.basis != Basis::Equity);
@@ -225,7 +230,7 @@ impl Bound<'_> {
             let by = if basis < 0.0 { factor.low } else { factor.high };
             upper = upper.max(times(basis, by));
         }
-        upper + OUTWARD * upper.abs()
+        raised(upper, OUTWARD)
     }
 
     fn is_signed(&self) -> bool {
@@ -323,4 +328,117 @@ fn quotient(num: Interval, den: Interval) -> Option<Interval> {
     // Nothing over a divisor that may be nothing is nothing.
     let high = if num.high == 0.0 { 0.0 } else { num.high / den.low.max(0.0) };
     Some(Interval { low: num.low.max(0.0) / den.high, high })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::book::table::Table;
+    use crate::columns::Rate;
+    use crate::score::Scorer;
+    use crate::simd::Level;
+    use proptest::prelude::*;
+
+    /// A rule by the codes of its members.
+    pub fn member(basis: u8, factor: u8, loss: u8) -> Rule {
+        Rule {
+            basis: Basis::from_code(basis).unwrap(),
+            factor: Factor::from_code(factor).unwrap(),
+            loss: Loss::from_code(loss).unwrap(),
+            no_equity: if factor.is_multiple_of(2) { NoEquity::LeaveOut } else { NoEquity::Zero },
+            is_joint: false,
+            wallet_floor: 1,
+            ties: Vec::new(),
+        }
+    }
+
+    /// Rows of one side with entries and margins of every kind around marks of 1 to 600.
+    pub fn random_book(seed: u64, side: i64) -> Table {
+        let mut state = seed | 1;
+        let mut next = |below: i64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as i64 % below
+        };
+        let mut columns: Vec<Vec<i64>> = vec![Vec::new(); 7];
+        for _ in 0..24 {
+            let count = 1 + next(9);
+            let entry = count * next(600);
+            let figures = [
+                side * count,
+                entry,
+                next(2 * entry + 9) / (1 + next(20)) - next(3),
+                next(entry + 1),
+                next(entry + 1),
+                next(entry + 1),
+                next(9) * 500_000,
+            ];
+            columns.iter_mut().zip(figures).for_each(|(column, figure)| column.push(figure));
+        }
+        let ids: Vec<u64> = (0..24).collect();
+        let rows: Vec<u32> = (0..24).collect();
+        let [lots, entry_value, margin, maintenance, initial, open, leverage] =
+            [0, 1, 2, 3, 4, 5, 6].map(|place| columns[place].as_slice());
+        let source = Columns {
+            lots,
+            entry_value,
+            margin: Some(margin),
+            maintenance_margin: Some(maintenance),
+            initial_margin: Some(initial),
+            open_value: Some(open),
+            leverage: Some(leverage),
+            position_id: Some(&ids),
+            ..Columns::default()
+        };
+        Table::picked(&source, &rows)
+    }
+
+    impl Table {
+        /// What bounds the rows.
+        #[must_use]
+        pub fn bound<'a>(
+            &'a self,
+            rule: &'a Rule,
+            band: (f64, f64),
+            is_inverse: bool,
+        ) -> Bound<'a> {
+            let columns = self.columns();
+            Bound { columns, accounts: Accounts::default(), spread: None, rule, band, is_inverse }
+        }
+
+        /// The largest exact score of a row at marks all over a band.
+        #[must_use]
+        pub fn largest(
+            &self,
+            rule: &Rule,
+            row: usize,
+            (low, high): (i64, i64),
+            is_inverse: bool,
+        ) -> f64 {
+            let score = |place: i64| {
+                let rate =
+                    Rate { mark_num: 16 * low + place * (high - low), mark_den: 16, is_inverse };
+                let (columns, accounts) = (self.columns(), Accounts::default());
+                let scorer = Scorer { columns, accounts, rate, rule, level: Level::BASELINE };
+                scorer.exact(row).map_or(f64::NEG_INFINITY, crate::exact::Exact::to_f64)
+            };
+            (0..=16).map(score).fold(f64::NEG_INFINITY, f64::max)
+        }
+    }
+
+    proptest! {
+        /// Whatever the rule, no exact score at any mark of the band lies above its bound.
+        #[test]
+        fn a_bound_is_never_too_low(
+            seed in any::<u64>(), basis in 0u8..9, factor in 0u8..7, loss in 0u8..4,
+            is_long in any::<bool>(), is_inverse in any::<bool>(), at in 1i64..400, by in 0i64..200,
+        ) {
+            let rule = member(basis, factor, loss);
+            let held = random_book(seed, if is_long { 1 } else { -1 });
+            let bound = held.bound(&rule, (at as f64, (at + by) as f64), is_inverse);
+            for row in 0..bound.columns.len() {
+                let score = held.largest(&rule, row, (at, at + by), is_inverse);
+                prop_assert!(score <= bound.upper(row), "row {row}: {score}");
+            }
+        }
+    }
 }

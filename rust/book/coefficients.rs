@@ -4,8 +4,8 @@
 //! lot, and b, its bankruptcy value a lot (where its own equity is nothing). With d = 1 where it
 //! gains as the mark v rises and -1 where it falls, the profit is d(v - a) and the equity d(v - b)
 //! a lot, so that a score reaches T > 0 where l(v) >= T r(v) for two products l and r. Over a band
-//! of marks l - T r is linear or convex, and largest at an end, or it is concave, and largest at its
-//! vertex or at the end next to it: one or two points decide for the whole band.
+//! of marks l - T r is linear or convex, and largest at an end, or it is concave, and largest at
+//! its vertex or at the end next to it: one or two points decide for the whole band.
 //!
 //! a and b are kept as 32-bit floats rounded to the side that raises the score, in units of a value
 //! near the mark. A product of differences of such floats errs by a few parts in 2^24, which T,
@@ -280,9 +280,9 @@ impl Screen<'_> {
     #[inline(always)]
     fn by_direction<const FORM: u8>(self) {
         if self.column.direction > 0.0 {
-            self.scan::<FORM, true>()
+            self.scan::<FORM, true>();
         } else {
-            self.scan::<FORM, false>()
+            self.scan::<FORM, false>();
         }
     }
 
@@ -358,4 +358,40 @@ impl Screen<'_> {
 #[inline(always)]
 fn parts<const RISES: bool>(v: f32, a: f32, b: f32) -> (f32, f32) {
     if RISES { (v - a, v - b) } else { (a - v, b - v) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::bound::tests::{member, random_book};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// No row is dropped, nor bounded too low, whose exact score reaches the floor in the band.
+        #[test]
+        fn a_screen_drops_no_row_that_counts(
+            seed in any::<u64>(), basis in 0u8..9, factor in 0u8..4, loss in 0u8..4,
+            is_long in any::<bool>(), is_inverse in any::<bool>(), at in 1i64..400, by in 0i64..200,
+        ) {
+            let rule = member(basis, factor, loss);
+            let held = random_book(seed, if is_long { 1 } else { -1 });
+            let bound = held.bound(&rule, (at as f64, (at + by) as f64), is_inverse);
+            let Some(column) = Coefficients::new(&bound, is_long) else { return Ok(()) };
+            for floor in [0.001, 0.03, 0.2, 1.0, 3.0, 40.0] {
+                let mut kept = Vec::new();
+                let rows = (0, bound.columns.len());
+                column.reach(Level::detect(), floor, bound.band, rows, &mut kept);
+                for row in 0..bound.columns.len() {
+                    let score = held.largest(&rule, row, (at, at + by), is_inverse);
+                    let is_kept = kept.contains(&(row as u32));
+                    prop_assert!(is_kept || score < floor, "row {row}: {score} >= {floor}");
+                }
+            }
+            for row in 0..bound.columns.len() {
+                let score = held.largest(&rule, row, (at, at + by), is_inverse);
+                let upper = column.upper(row, bound.band).unwrap_or(f64::INFINITY);
+                prop_assert!(score <= upper, "row {row}: {score} > {upper}");
+            }
+        }
+    }
 }

@@ -174,7 +174,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_index_does_what_a_map_does(steps in prop::collection::vec((0u8..3, 0u64..40), 1..400)) {
+        fn an_index_does_what_a_map_does(
+            steps in prop::collection::vec((0u8..3, 0u64..40), 1..400),
+        ) {
             let mut ids: Vec<u64> = Vec::new();
             let mut index = Index::with_room(0);
             let mut known: HashMap<u64, u32> = HashMap::new();

@@ -39,8 +39,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Learns from the band before: one that the mark left too soon, in small steps, was too narrow;
-    /// one that ran out of rows, or had to look at many more than were asked for, too wide.
+    /// Learns from the band before: one that the mark left too soon, in small steps, was too
+    /// narrow; one that ran out of rows, or had to look at many more than were asked for, too wide.
     fn learn(&mut self, old: &Band, value: f64) {
         let scored = old.scored.load(Ordering::Relaxed) as usize;
         let (low, high) = old.ends;
@@ -109,7 +109,7 @@ impl Book {
 }
 
 impl Book {
-    /// Rows in the order of their bounds that hold enough lots, and the floor below which others are.
+    /// Rows in the order of their bounds that hold enough lots, and the floor others are below.
     fn gather(
         &self,
         section: usize,
@@ -211,17 +211,14 @@ impl Book {
                 return Vec::new();
             }
             let end = rows.min(start + CHUNK);
-            let reached: Vec<Found> = match column {
-                Some(column) => {
-                    let mut rows = Vec::new();
-                    column.reach(self.setup.level, floor.1, bound.band, (start, end), &mut rows);
-                    let all = rows.into_iter().map(|row| found(bound, Some(column), row as usize));
-                    all.filter(|one| one.reaches(floor)).collect()
-                }
-                None => {
-                    let all = (start..end).map(|row| found(bound, None, row));
-                    all.filter(|one| one.reaches(floor)).collect()
-                }
+            let reached: Vec<Found> = if let Some(column) = column {
+                let mut rows = Vec::new();
+                column.reach(self.setup.level, floor.1, bound.band, (start, end), &mut rows);
+                let all = rows.into_iter().map(|row| found(bound, Some(column), row as usize));
+                all.filter(|one| one.reaches(floor)).collect()
+            } else {
+                let all = (start..end).map(|row| found(bound, None, row));
+                all.filter(|one| one.reaches(floor)).collect()
             };
             count.fetch_add(reached.len(), Ordering::Relaxed);
             reached

@@ -169,7 +169,7 @@ impl Book {
     }
 
     /// Candidates of some rows of a section; rows without a score are left out.
-    fn candidates(&self, scorer: &Scorer<'_>, rows: &[u32]) -> Vec<Option<Candidate>> {
+    fn candidates(scorer: &Scorer<'_>, rows: &[u32]) -> Vec<Option<Candidate>> {
         let mut found = Vec::with_capacity(rows.len());
         with_lane(|lane| {
             for part in rows.chunks(LANE) {
@@ -191,12 +191,12 @@ impl Book {
     pub fn scores(&self, ids: &[u64]) -> Result<(Vec<f64>, Vec<u8>)> {
         let equities = self.all_equities()?;
         let (mut scores, mut reasons) = (vec![f64::NAN; ids.len()], vec![0; ids.len()]);
-        for (section, (at, rows)) in self.grouped(ids)? {
-            let scorer = self.scorer(section, &equities);
-            for ((at, row), found) in at.iter().zip(&rows).zip(self.candidates(&scorer, &rows)) {
+        for (side, (at, rows)) in self.grouped(ids)? {
+            let judge = self.scorer(side, &equities);
+            for ((at, row), found) in at.iter().zip(&rows).zip(Self::candidates(&judge, &rows)) {
                 match found {
                     Some(candidate) => scores[*at] = candidate.key,
-                    None => reasons[*at] = reason(&scorer, *row),
+                    None => reasons[*at] = reason(&judge, *row),
                 }
             }
         }
@@ -230,7 +230,7 @@ impl Book {
             .into_par_iter()
             .map(|rows| {
                 let rows: Vec<u32> = rows.collect();
-                let found = self.candidates(&scorer, &rows);
+                let found = Self::candidates(&scorer, &rows);
                 let left = rows.iter().zip(found).filter(|(_, found)| found.is_none());
                 left.map(|(&row, _)| (ids[row as usize], reason(&scorer, row))).collect()
             })
@@ -252,12 +252,12 @@ impl Book {
         let Place { section, row } = self.place(&[id], 0)?;
         let equities = self.all_equities()?;
         let scorer = self.scorer(section as usize, &equities);
-        let Some(own) = self.candidates(&scorer, &[row])[0] else {
+        let Some(own) = Self::candidates(&scorer, &[row])[0] else {
             return Ok(0);
         };
         let ahead = self.chunks(section as usize).into_par_iter().map(|rows| {
             let rows: Vec<u32> = rows.collect();
-            let found = self.candidates(&scorer, &rows).into_iter().flatten();
+            let found = Self::candidates(&scorer, &rows).into_iter().flatten();
             found.filter(|other| compare(&scorer, other, &own).is_lt()).count()
         });
         Ok(ahead.sum::<usize>() as i64 + 1)
@@ -286,10 +286,10 @@ impl Book {
     pub fn lights_of(&self, ids: &[u64], scale: Scale) -> Result<Vec<u8>> {
         let equities = self.all_equities()?;
         let mut lights = vec![0; ids.len()];
-        for (section, (at, rows)) in self.grouped(ids)? {
-            let edges = self.edges(section, scale, &equities)?;
-            let scorer = self.scorer(section, &equities);
-            for (at, found) in at.iter().zip(self.candidates(&scorer, &rows)) {
+        for (side, (at, rows)) in self.grouped(ids)? {
+            let edges = self.edges(side, scale, &equities)?;
+            let scorer = self.scorer(side, &equities);
+            for (at, found) in at.iter().zip(Self::candidates(&scorer, &rows)) {
                 lights[*at] = found.map_or(0, |candidate| edges.light(&scorer, &candidate));
             }
         }
@@ -333,13 +333,14 @@ impl Book {
         }
         let slot = &self.sections[section].edges;
         let kept = lock(slot).clone();
-        if let Some(edges) = kept
+        if let Some(edges) = &kept
             && edges.version == self.version
             && edges.scale == scale
         {
-            return Ok(edges);
+            return Ok(Arc::clone(edges));
         }
-        let edges = Arc::new(Edges::new(&self.venue(section, equities), scale, self.version)?);
+        let venue = self.venue(section, equities);
+        let edges = Arc::new(Edges::new(&venue, scale, self.version, kept.as_deref())?);
         *lock(slot) = Some(Arc::clone(&edges));
         Ok(edges)
     }

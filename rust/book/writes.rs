@@ -108,7 +108,9 @@ impl Book {
         };
         let moved: Vec<u64> = places.iter().enumerate().filter_map(moved).collect();
         if !moved.is_empty() {
-            moved.iter().for_each(|&id| self.take_out(id));
+            for &id in &moved {
+                self.take_out(id);
+            }
             places = self.places(ids);
         }
         let mut touched = BTreeSet::new();
@@ -216,7 +218,9 @@ impl Book {
         for at in 0..ids.len() {
             self.place(ids, at)?;
         }
-        ids.iter().for_each(|&id| self.take_out(id));
+        for &id in ids {
+            self.take_out(id);
+        }
         self.version += 1;
         Ok(())
     }

@@ -55,6 +55,7 @@ impl Book {
 }
 
 #[pymethods]
+#[allow(clippy::too_many_arguments)] // Python's keyword arguments arrive one by one
 impl Book {
     #[new]
     #[pyo3(signature = (columns, accounts, rates, rules, simd, is_derived, threads))]

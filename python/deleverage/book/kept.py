@@ -1,24 +1,32 @@
-"""A book kept between ticks: marks move, positions change, and the head of each queue is at hand.
-
-    book = Book.from_frame(positions, marks=marks, venue=Venue.load("bitmex"))
-    book.set_marks({"BTC-PERP": "61250"})
-    head = book.select("BTC-PERP", side="short", lots=12_500)
-    head.position_id, head.lots, head.unfilled
-
-Every answer is that of the stateless verbs of `deleverage.ranking` on the same rows. Many threads
-may ask while one changes the book: each answer belongs to one tick, and `version` says which.
-"""
+"""The kept book: its verbs, as Python sees them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from types import SimpleNamespace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deleverage import _core
+from deleverage.book.answers import (
+    BookColumns,
+    Head,
+    LeftOut,
+    LightBound,
+    Rate,
+    Uint8s,
+    Uint64s,
+)
+from deleverage.book.checks import (
+    NO_IDS,
+    Arrays,
+    accounts_of,
+    checked_bands,
+    checked_rate,
+    columns_of,
+    ids_of,
+    side_of,
+)
 from deleverage.errors import InputError
 from deleverage.model.frames import read_marks
 from deleverage.model.quantise import decimal_of
@@ -29,104 +37,7 @@ from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.sources import FrameLike
 
-__all__ = ["Book", "BookColumns", "Head", "LeftOut", "LightBound"]
-
-Int64s = NDArray[np.int64]
-Uint64s = NDArray[np.uint64]
-Uint8s = NDArray[np.uint8]
-Arrays = Mapping[str, NDArray[Any]]
-Rate = tuple[int, int, bool]
-
-_SIDES = {"long": 1, "short": -1}
-_RATE_LIMIT = 2**62
-_MOST_BANDS = 100
-_NO_IDS: Uint64s = np.empty(0, dtype=np.uint64)
-_WHOLE = (
-    *("lots", "entry_value", "margin", "maintenance_margin", "initial_margin", "open_value"),
-    *("leverage", "profit_lots", "profit_value", "created_at"),
-)
-_KINDS: dict[str, type[np.generic]] = {
-    **dict.fromkeys(_WHOLE, np.int64),
-    **dict.fromkeys(("market", "account", "owner"), np.uint32),
-    "tier": np.uint8,
-    "position_id": np.uint64,
-}
-_TABLES = ("equity", "maintenance_margin", "wallet_balance")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The head of one side's queue that offsets a quantity.
-
-    Attributes:
-        position_id: (k,) uint64, the positions taken; in queue order where that was asked for.
-        lots: (k,) int64, lots closed of each, positive.
-        unfilled: lots that the side could not offset.
-        cut_id: the last position taken, or None where none was.
-        cut_score: its float score, NaN where there is none.
-        partial_id: the position that is not taken whole, or None.
-        is_kept: the answer came from kept rows, without a pass over the side.
-        version: the book's version that it holds for.
-    """
-
-    position_id: Uint64s
-    lots: Int64s
-    unfilled: int
-    cut_id: int | None
-    cut_score: float
-    partial_id: int | None
-    is_kept: bool
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """Positions that have no place in a queue.
-
-    Attributes:
-        position_id: (m,) uint64.
-        reasons: why, one each.
-    """
-
-    position_id: Uint64s
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LightBound:
-    """The first entry behind the edge of a band of lights.
-
-    Attributes:
-        light: of this entry and those behind it, down to the next edge.
-        position_id: the entry.
-        tier: its tier, 0 is cut first.
-        score: its score, exactly.
-        shown_score: its float score.
-    """
-
-    light: int
-    position_id: int
-    tier: int
-    score: Fraction
-    shown_score: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookColumns:
-    """The rows of a book at one version, as the array level takes them.
-
-    Attributes:
-        columns: arrays by the names of `deleverage.ranking.Columns`; rows stand by market, long
-            before short.
-        accounts: arrays by the names of `deleverage.ranking.Accounts`, at the marks of `rates`.
-        rates: (mark_num, mark_den, is_inverse) of each market.
-        version: the book's version.
-    """
-
-    columns: dict[str, NDArray[Any]]
-    accounts: dict[str, NDArray[Any]]
-    rates: tuple[Rate, ...]
-    version: int
+__all__ = ["Book"]
 
 
 class Book:
@@ -213,8 +124,8 @@ class Book:
             accounts["wallet_balance"] = np.zeros_like(accounts["equity"])
         columns = {**snapshot.columns, "market": snapshot.market_codes}
         core = _core.Book(
-            _columns(columns),
-            _accounts(accounts),
+            columns_of(columns),
+            accounts_of(accounts),
             [scale.rate for scale in snapshot.markets],
             [snapshot.rule(name).codes for name in names],
             "auto",
@@ -256,9 +167,9 @@ class Book:
         """
         rules = [rule] if isinstance(rule, ScoreRule) else list(rule)
         core = _core.Book(
-            _columns(columns),
-            _accounts(accounts or {}),
-            [_rate(f"rates[{code}]", rate) for code, rate in enumerate(rates)],
+            columns_of(columns),
+            accounts_of(accounts or {}),
+            [checked_rate(f"rates[{code}]", rate) for code, rate in enumerate(rates)],
             [one.codes for one in rules],
             simd,
             derive_equity,
@@ -298,7 +209,7 @@ class Book:
         Raises:
             InputError: as `from_arrays`; the book is then unchanged.
         """
-        self._core.upsert(_columns(columns), self._threads)
+        self._core.upsert(columns_of(columns), self._threads)
 
     def remove(self, position_id: Uint64s | Sequence[int]) -> None:
         """Take positions out.
@@ -309,7 +220,7 @@ class Book:
         Raises:
             InputError: the book does not hold one, or it is named twice; nothing is then removed.
         """
-        self._core.remove(_ids("position_id", position_id))
+        self._core.remove(ids_of("position_id", position_id))
 
     def update_accounts(self, rows: NDArray[np.uint32], accounts: Arrays) -> None:
         """Overwrite rows of the account table.
@@ -322,7 +233,7 @@ class Book:
             InputError: a row does not exist, a value is out of range, or a column is not the
                 book's; nothing is then changed.
         """
-        self._core.update_accounts(np.ascontiguousarray(rows, np.uint32), _accounts(accounts))
+        self._core.update_accounts(np.ascontiguousarray(rows, np.uint32), accounts_of(accounts))
 
     def set_marks(self, marks: FrameLike) -> int:
         """Set the marks of one market or many; the others keep theirs.
@@ -351,7 +262,7 @@ class Book:
         Raises:
             InputError: there is no such market, or a rate is out of range or of the other kind.
         """
-        return self._core.set_rates([(code, _rate("rate", r)) for code, r in rates.items()])
+        return self._core.set_rates([(code, checked_rate("rate", r)) for code, r in rates.items()])
 
     def rerank(
         self,
@@ -375,12 +286,12 @@ class Book:
         Raises:
             InputError: as `set_marks` and `set_rates`.
         """
-        given = [] if rates is None else [(code, _rate("rate", r)) for code, r in rates.items()]
+        given = [] if rates is None else [(code, checked_rate("rate", r)) for code, r in rates.items()]
         if marks is not None:
             given += self._rates_at(marks)
         if given:
             self._core.set_rates(given)
-        return self._core.find_edges(_bands(bands), str(weight), self._threads)
+        return self._core.find_edges(checked_bands(bands), str(weight), self._threads)
 
     def select(
         self,
@@ -408,9 +319,9 @@ class Book:
         """
         if not 0 < lots < 2**63:
             raise InputError(f"lots: expected more than 0 and less than 2**63, got {plain(lots)}")
-        barred = _NO_IDS if excluded is None else np.unique(_ids("excluded", excluded))
+        barred = NO_IDS if excluded is None else np.unique(ids_of("excluded", excluded))
         ids, closed, cut, partial, unfilled, is_kept, version = self._core.select(
-            self._code(market), _side(side), lots, barred, is_ordered, self._threads
+            self._code(market), side_of(side), lots, barred, is_ordered, self._threads
         )
         return Head(
             position_id=ids,
@@ -436,7 +347,7 @@ class Book:
         Raises:
             InputError: the book does not hold one.
         """
-        return self._core.scores(_ids("position_id", position_id))
+        return self._core.scores(ids_of("position_id", position_id))
 
     def left_out(self, market: str | int, *, side: str) -> LeftOut:
         """List the positions of one side that have no place in the queue.
@@ -448,7 +359,7 @@ class Book:
         Raises:
             InputError: there is no such side.
         """
-        ids, codes = self._core.left_out(self._code(market), _side(side), self._threads)
+        ids, codes = self._core.left_out(self._code(market), side_of(side), self._threads)
         names = list(Reason)
         return LeftOut(position_id=ids, reasons=tuple(names[code] for code in codes))
 
@@ -458,7 +369,7 @@ class Book:
         Raises:
             InputError: the book does not hold it.
         """
-        return self._core.rank_of(int(_ids("position_id", [position_id])[0]), self._threads)
+        return self._core.rank_of(int(ids_of("position_id", [position_id])[0]), self._threads)
 
     def lights(
         self,
@@ -480,8 +391,8 @@ class Book:
         Raises:
             InputError: the book does not hold a position, or `bands` or `weight` is out of range.
         """
-        ids = None if position_id is None else _ids("position_id", position_id)
-        return self._core.lights(ids, _bands(bands), str(weight), self._threads)
+        ids = None if position_id is None else ids_of("position_id", position_id)
+        return self._core.lights(ids, checked_bands(bands), str(weight), self._threads)
 
     def light_bounds(
         self,
@@ -506,7 +417,7 @@ class Book:
             InputError: there is no such side, or `bands` or `weight` is out of range.
         """
         found = self._core.light_bounds(
-            self._code(market), _side(side), _bands(bands), str(weight), self._threads
+            self._code(market), side_of(side), checked_bands(bands), str(weight), self._threads
         )
         return tuple(
             LightBound(
@@ -551,72 +462,3 @@ class Book:
             code = self._code(str(name))
             found.append((code, self._scales[code].at(decimal_of(prices.exact(row))).rate))
         return found
-
-
-def _columns(columns: Arrays) -> SimpleNamespace:
-    """Check kinds and dtypes; the kernel checks lengths and values."""
-    for name in columns:
-        if name not in _KINDS:
-            raise InputError(f"columns: expected names of columns, got {name!r}{_hint(name)}")
-    given = {name: _array(name, columns.get(name), kind) for name, kind in _KINDS.items()}
-    for name in ("lots", "entry_value", "position_id"):
-        if given[name] is None:
-            raise InputError(f"{name}: expected a column, got none; a book needs it")
-    return SimpleNamespace(**given)
-
-
-def _hint(name: str) -> str:
-    return nearest_name(name, _KINDS)
-
-
-def _accounts(accounts: Arrays) -> SimpleNamespace:
-    for name in accounts:
-        if name not in _TABLES:
-            raise InputError(f"accounts: expected names among {_TABLES}, got {name!r}")
-    given = {name: _array(f"accounts.{name}", accounts.get(name), np.int64) for name in _TABLES}
-    return SimpleNamespace(**given)
-
-
-def _array(name: str, values: object, dtype: type[np.generic]) -> NDArray[Any] | None:
-    if values is None:
-        return None
-    if not isinstance(values, np.ndarray) or values.ndim != 1:
-        got = type(values).__name__
-        raise InputError(f"{name}: expected a one-dimensional NumPy array, got {got}")
-    if values.dtype != dtype:
-        wanted = np.dtype(dtype).name
-        raise InputError(f"{name}: expected dtype {wanted}, got {values.dtype.name}")
-    return np.ascontiguousarray(values)
-
-
-def _ids(name: str, values: Uint64s | Sequence[int]) -> Uint64s:
-    if isinstance(values, np.ndarray) and values.dtype == np.uint64 and values.ndim == 1:
-        return np.ascontiguousarray(values)
-    try:
-        return np.array([int(value) for value in values], dtype=np.uint64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{name}: expected ids from 0 to 2**64 - 1, got {plain(values)}"
-        ) from error
-
-
-def _rate(name: str, rate: Rate) -> Rate:
-    num, den, is_inverse = rate
-    for part in (num, den):
-        if not 0 < part < _RATE_LIMIT:
-            raise InputError(
-                f"{name}: expected parts of more than 0 and less than 2^62, got {rate}"
-            )
-    return int(num), int(den), bool(is_inverse)
-
-
-def _side(side: str) -> int:
-    if side not in _SIDES:
-        raise InputError(f"side: expected long or short, got {plain(side)}")
-    return _SIDES[side]
-
-
-def _bands(bands: int) -> int:
-    if not 1 <= bands <= _MOST_BANDS:
-        raise InputError(f"bands: expected 1 to 100, got {plain(bands)}")
-    return bands
