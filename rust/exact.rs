@@ -27,6 +27,12 @@ impl Exact {
         Self { sign: sign as i8, num, den: [basis.1.unsigned_abs(), factor.1.unsigned_abs()] }
     }
 
+    /// Sign, and the factors of numerator and denominator.
+    #[must_use]
+    pub fn parts(self) -> (i8, [u128; 2], [u128; 2]) {
+        (self.sign, self.num, self.den)
+    }
+
     /// The nearest float but for four roundings; zero is +0.0.
     #[must_use]
     pub fn to_f64(self) -> f64 {

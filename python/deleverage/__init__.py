@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from deleverage.advice import check, what_if
+from deleverage.book import Book
 from deleverage.errors import AdlError, InputError, InvariantError, StateError, VenueError
 from deleverage.model.snapshot import Snapshot
 from deleverage.planning import Plan, plan, prepare, rank
@@ -10,6 +11,7 @@ from deleverage.venue import Venue, venues
 
 __all__ = [
     "AdlError",
+    "Book",
     "InputError",
     "InvariantError",
     "Plan",

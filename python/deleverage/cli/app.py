@@ -303,6 +303,9 @@ def _bench(
         typer.Option("--section", metavar="NAME", help="Only this part; may be repeated."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, rougher figures.")] = False,
+    ticks: Annotated[
+        bool, typer.Option("--ticks", help="Ticks on a kept book instead; --quick takes fewer.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write_readme: Annotated[
         bool, typer.Option("--write-readme", help="Write benches/README.md too.")
@@ -315,8 +318,10 @@ def _bench(
     Example: deleverage bench --positions 1000000 --quick
 
     Example: deleverage bench --positions 10000000 --json -o figures.json
+
+    Example: deleverage bench --ticks --positions 1000000 --quick --json
     """
-    from deleverage.cli.bench import Course, measure
+    from deleverage.cli.bench import Course, measure, measure_kept
 
     course = Course(
         positions=positions,
@@ -326,6 +331,8 @@ def _bench(
         is_quick=quick,
     )
     shape = Format.JSON if as_json else shape
+    if ticks:
+        return measure_kept(course, shape=shape, output=output)
     return measure(course, is_readme_written=write_readme, shape=shape, output=output)
 
 
