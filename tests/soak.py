@@ -36,7 +36,7 @@ from deleverage.model.terms import (
 )
 from deleverage.venue import Venue, venues
 
-__all__ = ["Tally", "soak"]
+__all__ = ["Tally", "editions", "soak"]
 
 HOUR = EIGHT_HOURS // 8
 ACCOUNTS = [f"t{number}" for number in range(9)]
@@ -96,6 +96,12 @@ class Memory:
         self.state = state
         self.requests.append(Request(key, kind, time_ns, body))
         return Acknowledgement(receipt=self.head, result=result, is_repeat=False)
+
+
+def editions() -> list[str]:
+    """The editions that an engine plays: those that cut a queue and say what stands before it."""
+    shipped = ((name, Venue.load(name)) for name in venues())
+    return [name for name, venue in shipped if venue.is_ranked and venue.backstop is not None]
 
 
 def edition_of(name: str) -> Edition:
@@ -447,7 +453,7 @@ def soak(events: int, seed: int = 0) -> Tally:
     Returns:
         What happened.
     """
-    tally, names = Tally(), venues()
+    tally, names = Tally(), editions()
     share = max(1, events // len(names))
     for name in names:
         _run(name, seed, tally, share)

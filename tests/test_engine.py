@@ -271,6 +271,15 @@ def test_what_was_never_published_is_asked_for(journal: Path) -> None:
         assert 3 == engine.head.sequence
 
 
+def test_an_edition_without_a_queue_is_refused(journal: Path) -> None:
+    """A venue that shares a loss without ranking anybody is named with its own rule."""
+    with Engine.open(journal) as engine:
+        with pytest.raises(VenueError, match="cuts a queue, got one that shares by"):
+            engine.load(frames(), Venue.load("deribit"), choices=CHOICES)
+
+        assert 0 == engine.head.sequence
+
+
 def test_units_are_never_guessed(journal: Path) -> None:
     """A markets table without a unit is refused by name."""
     table = {"market": ["ETH", "BTC"], "kind": ["linear"] * 2, "lot_size": ["1", "1"]}

@@ -29,7 +29,7 @@ from deleverage.engine.commands import Commands
 from deleverage.engine.loading import edition_hash
 from deleverage.engine.planner import Plan, contracts, decide
 from deleverage.engine.state import Choices, State
-from deleverage.errors import InputError
+from deleverage.errors import InputError, VenueError
 from deleverage.ledger import Acknowledgement, Journal, Receipt, TrialBalance, Value
 from deleverage.model.quantise import quantise
 from deleverage.model.records import Venue
@@ -126,9 +126,15 @@ class Engine:
 
         Raises:
             InputError: a table or a pool is not what the contract says.
-            VenueError: what the venue never published is to be chosen first.
+            VenueError: the edition cuts no queue, or what the venue never published is to be
+                chosen first.
             StateError: a book is loaded already, or time runs backwards.
         """
+        if not venue.is_ranked:
+            raise VenueError(
+                f"{venue.name}: expected an edition that cuts a queue, got one that shares by "
+                f"{venue.allocation.policy}; see deleverage.policy"
+            )
         read = book.read_book(frames, venue)
         scales = {scale.market: scale for scale in read.scales}
         # A shipped edition is a record with a loader; what is kept is the record.
