@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from deleverage.advice import check, what_if
 from deleverage.book import Book
+from deleverage.engine import Choices, Engine, Frames
 from deleverage.errors import AdlError, InputError, InvariantError, StateError, VenueError
 from deleverage.model.snapshot import Snapshot
 from deleverage.planning import Plan, plan, prepare, rank
@@ -12,6 +13,9 @@ from deleverage.venue import Venue, venues
 __all__ = [
     "AdlError",
     "Book",
+    "Choices",
+    "Engine",
+    "Frames",
     "InputError",
     "InvariantError",
     "Plan",
