@@ -27,6 +27,7 @@ pub mod score;
 pub mod screen;
 pub mod select;
 pub mod simd;
+pub mod spread;
 
 #[cfg(feature = "python")]
 mod python;
