@@ -28,15 +28,22 @@ const FEWEST_SAMPLES: usize = 64;
 /// Candidates that are sorted rather than selected from.
 const FEW: usize = 48;
 
-/// A row out of its place, with what its bands need.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// Its key.
-    pub key: f32,
-    /// Its row in the columns.
-    pub row: u32,
-    /// Its signed lots.
-    pub lots: i64,
+/// A row out of its place with what its bands need: key and row, and signed lots.
+pub type Entry = [u64; 2];
+
+/// The entry of a row.
+#[must_use]
+#[inline]
+pub fn entry(key: f32, row: usize, lots: i64) -> Entry {
+    [u64::from(key.to_bits()) << 32 | row as u64, lots as u64]
+}
+
+fn key_of(entry: &Entry) -> f32 {
+    f32::from_bits((entry[0] >> 32) as u32)
+}
+
+fn row_of(entry: &Entry) -> usize {
+    entry[0] as u32 as usize
 }
 
 /// Where the rows of a group are.
@@ -121,7 +128,7 @@ impl Group<'_> {
     fn row(&self, place: usize) -> usize {
         match &self.rows {
             Rows::Run(rows) => rows.start + place,
-            Rows::Entries(entries) => entries[place].row as usize,
+            Rows::Entries(entries) => row_of(&entries[place]),
         }
     }
 
@@ -238,7 +245,7 @@ impl Group<'_> {
             }
             Rows::Entries(entries) => {
                 for (place, entry) in entries[at..at + count].iter().enumerate() {
-                    (desk.keys[place], desk.lots[place]) = (entry.key, entry.lots);
+                    (desk.keys[place], desk.lots[place]) = (key_of(entry), entry[1] as i64);
                 }
                 Ok((&desk.keys[..count], &desk.lots[..count]))
             }
@@ -270,7 +277,7 @@ impl Group<'_> {
                 }
             }
             Rows::Entries(entries) => {
-                places.for_each(|place| keep(entries[place].key, entries[place].lots));
+                places.for_each(|place| keep(key_of(&entries[place]), entries[place][1] as i64));
             }
         }
         Ok(Scale::new(found, self.scorer.is_relative()))

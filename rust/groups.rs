@@ -33,20 +33,10 @@ impl Groups {
     /// # Errors
     /// A code has no rate, or a rate is out of range.
     pub fn new(count: usize, market: Option<&[u32]>, rates: &[Rate]) -> Result<Self> {
-        for rate in rates {
-            rate.check()?;
-        }
-        let Some(market) = market else {
-            let segments = vec![Segment { market: 0, places: 0..count }];
-            return Ok(Self { segments, rows: None });
-        };
-        if market.len() != count {
-            let got = market.len();
-            return Err(Error::Length { column: "market", got, expected: count });
-        }
-        if let Some(groups) = Self::contiguous(market, rates.len()) {
+        if let Some(groups) = Self::as_they_lie(count, market, rates)? {
             return Ok(groups);
         }
+        let market = market.unwrap_or(&[]);
         let is_known = |part: &[u32]| part.iter().all(|&code| (code as usize) < rates.len());
         if !market.par_chunks(CHUNK).all(is_known) {
             return Err(Self::unknown(market, rates.len()));
@@ -54,7 +44,32 @@ impl Groups {
         Ok(Self::sorted(market, rates.len()))
     }
 
-    fn unknown(market: &[u32], markets: usize) -> Error {
+    /// The groups of rows that are contiguous by market; none where they are not.
+    ///
+    /// # Errors
+    /// A rate is out of range.
+    pub fn as_they_lie(
+        count: usize,
+        market: Option<&[u32]>,
+        rates: &[Rate],
+    ) -> Result<Option<Self>> {
+        for rate in rates {
+            rate.check()?;
+        }
+        let Some(market) = market else {
+            let segments = vec![Segment { market: 0, places: 0..count }];
+            return Ok(Some(Self { segments, rows: None }));
+        };
+        if market.len() != count {
+            let got = market.len();
+            return Err(Error::Length { column: "market", got, expected: count });
+        }
+        Ok(Self::contiguous(market, rates.len()))
+    }
+
+    /// Names the first code that has no rate.
+    #[must_use]
+    pub fn unknown(market: &[u32], markets: usize) -> Error {
         let row = market.iter().position(|&code| code as usize >= markets).unwrap_or(0);
         let value = market.get(row).map_or(0, |&code| i64::from(code));
         Error::Value { column: "market", row, value, expected: "a market that has a rate" }

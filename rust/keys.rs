@@ -20,7 +20,7 @@ use crate::score::Scorer;
 use crate::simd::{Task, dispatch, prefetch};
 
 /// Rows of a block: all that is gathered for it stays in the first-level cache.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
 /// Rows ahead of the block that are fetched meanwhile.
 const AHEAD: usize = 512;
 const LIMIT: f64 = (1u64 << 10) as f64;
@@ -294,12 +294,11 @@ impl Fuse<'_, '_> {
             kind: &block.kind,
             own: &block.own,
         };
-        for ahead in (start + AHEAD..start + AHEAD + BLOCK).step_by(8) {
-            prefetch(columns.lots, ahead);
-            prefetch(columns.entry_value, ahead);
-            if OWN && (FACTOR != NONE || BASIS == EQUITY || BASIS == WALLET) {
-                prefetch(columns.margin.unwrap_or(&[]), ahead);
-            }
+        let ahead = start + AHEAD..start + AHEAD + BLOCK;
+        prefetch(columns.lots, ahead.clone());
+        prefetch(columns.entry_value, ahead.clone());
+        if OWN && (FACTOR == NOTIONAL || FACTOR == MAINTENANCE || BASIS == EQUITY) {
+            prefetch(columns.margin.unwrap_or(&[]), ahead);
         }
         let out = &mut self.out[at..at + BLOCK];
         let (mut seen, mut doubt) = (0u64, 0u64);

@@ -30,6 +30,7 @@ pub mod score;
 pub mod screen;
 pub mod select;
 pub mod simd;
+pub mod spread;
 pub mod sweep;
 
 #[cfg(feature = "python")]

@@ -7,14 +7,15 @@
 
 use rayon::prelude::*;
 
-use crate::bands::{Entry, Group, Rows};
+use crate::bands::{Entry, Group, Rows, entry};
 use crate::bins::Measure;
 use crate::error::{Error, Result};
 use crate::groups::{Groups, Segment};
-use crate::keys::{Keys, Rates, lane_keys, values};
+use crate::keys::{Keys, Rates, is_fused, lane_keys, values};
 use crate::lane::{LANE, Span};
 use crate::queue::Candidate;
 use crate::rank::{Venue, queues};
+use crate::spread::Spread;
 
 /// What the bands share out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,35 +37,70 @@ pub fn lights(venue: &Venue<'_>, bands: u8, weight: Weight) -> Result<Vec<u8>> {
         let got = i64::from(bands);
         return Err(Error::Argument { name: "bands", expected: "1 to 100", got });
     }
+    venue.columns.check(&venue.accounts, venue.rule)?;
+    let (columns, values) = (&venue.columns, values(venue));
+    let groups = Groups::as_they_lie(columns.len(), venue.market, venue.rates)?;
+    if let Some(groups) = groups {
+        let work = Work { venue, groups: &groups, values: &values, bands, weight };
+        return work.as_they_lie();
+    }
+    let counts_owners = weight == Weight::Accounts && columns.owner.is_some();
+    if let Some(market) = venue.market
+        && is_fused(venue)
+        && columns.tier.is_none()
+        && !counts_owners
+        && let Some(lights) = spread(venue, market, &values, bands, weight)?
+    {
+        return Ok(lights);
+    }
     let groups = venue.groups()?;
-    let values = values(venue);
-    let work = Work { venue, groups: &groups, values: &values, bands, weight };
-    let mut all = vec![0u8; venue.columns.len()];
-    if groups.rows.is_none() {
-        let mut rest = all.as_mut_slice();
-        let mut parts = Vec::new();
-        for segment in &groups.segments {
-            let (part, after) = rest.split_at_mut(segment.places.len());
-            parts.push((segment, part));
-            rest = after;
-        }
-        parts.into_par_iter().try_for_each(|(segment, part)| work.light(segment, part))?;
-        return Ok(all);
+    Work { venue, groups: &groups, values: &values, bands, weight }.out_of_order()
+}
+
+/// Lights of rows in no order; none where the weights might not fit into 64 bits.
+fn spread(
+    venue: &Venue<'_>,
+    market: &[u32],
+    values: &[(f64, f64)],
+    bands: u8,
+    weight: Weight,
+) -> Result<Option<Vec<u8>>> {
+    let spread = Spread::new(venue, market, values)?;
+    let mut lights = vec![0u8; market.len()];
+    let mut rest = lights.as_mut_slice();
+    let mut parts = Vec::new();
+    for (code, count) in spread.counts().into_iter().enumerate() {
+        let (part, after) = rest.split_at_mut(count);
+        parts.push((code, part));
+        rest = after;
     }
-    let parts: Vec<Result<Vec<u8>>> = groups
-        .segments
-        .par_iter()
-        .map(|segment| {
-            let mut part = vec![0u8; segment.places.len()];
-            work.light(segment, &mut part).map(|()| part)
-        })
-        .collect();
-    for (segment, part) in groups.segments.iter().zip(parts) {
-        for (place, light) in segment.places.clone().zip(part?) {
-            all[groups.row(place)] = light;
-        }
-    }
-    Ok(all)
+    let light = |(code, part): (usize, &mut [u8])| {
+        let joined;
+        let pieces: Vec<&[Entry]> = spread.parts(code).collect();
+        let entries = if let [one] = pieces.as_slice() {
+            *one
+        } else {
+            joined = pieces.concat();
+            joined.as_slice()
+        };
+        let group = group(venue, values, code, Rows::Entries(entries), weight);
+        group.light(bands, part).map(|edges| edges.is_some())
+    };
+    let all = parts.into_par_iter().map(light).try_reduce(|| true, |a, b| Ok(a && b))?;
+    Ok(all.then(|| spread.hand_back(&lights)))
+}
+
+fn group<'a>(
+    venue: &Venue<'a>,
+    values: &'a [(f64, f64)],
+    market: usize,
+    rows: Rows<'a>,
+    weight: Weight,
+) -> Group<'a> {
+    let keys = Keys::new(*venue, Rates::One(market), values);
+    let by_lots = weight == Weight::Quantity;
+    let measure = if by_lots { Measure::Lots } else { Measure::One };
+    Group { scorer: venue.scorer(market), keys, rows, measure }
 }
 
 struct Work<'a, 's> {
@@ -76,6 +112,34 @@ struct Work<'a, 's> {
 }
 
 impl Work<'_, '_> {
+    fn as_they_lie(&self) -> Result<Vec<u8>> {
+        let mut all = vec![0u8; self.venue.columns.len()];
+        let mut rest = all.as_mut_slice();
+        let mut parts = Vec::new();
+        for segment in &self.groups.segments {
+            let (part, after) = rest.split_at_mut(segment.places.len());
+            parts.push((segment, part));
+            rest = after;
+        }
+        parts.into_par_iter().try_for_each(|(segment, part)| self.light(segment, part))?;
+        Ok(all)
+    }
+
+    fn out_of_order(&self) -> Result<Vec<u8>> {
+        let mut all = vec![0u8; self.venue.columns.len()];
+        let light = |segment: &Segment| {
+            let mut part = vec![0u8; segment.places.len()];
+            self.light(segment, &mut part).map(|()| part)
+        };
+        let parts: Vec<Result<Vec<u8>>> = self.groups.segments.par_iter().map(light).collect();
+        for (segment, part) in self.groups.segments.iter().zip(parts) {
+            for (place, light) in segment.places.clone().zip(part?) {
+                all[self.groups.row(place)] = light;
+            }
+        }
+        Ok(all)
+    }
+
     fn light(&self, segment: &Segment, out: &mut [u8]) -> Result<()> {
         if self.venue.columns.tier.is_none() && !self.has_repeated_owners(segment) {
             let entries = self.entries(segment)?;
@@ -83,11 +147,7 @@ impl Work<'_, '_> {
                 Some(entries) => Rows::Entries(entries),
                 None => Rows::Run(segment.places.clone()),
             };
-            let scorer = self.venue.scorer(segment.market);
-            let keys = Keys::new(*self.venue, Rates::One(segment.market), self.values);
-            let by_lots = self.weight == Weight::Quantity;
-            let measure = if by_lots { Measure::Lots } else { Measure::One };
-            let group = Group { scorer, keys, rows, measure };
+            let group = group(self.venue, self.values, segment.market, rows, self.weight);
             if group.light(self.bands, out)?.is_some() {
                 return Ok(());
             }
@@ -106,10 +166,11 @@ impl Work<'_, '_> {
         let mut keys = [0.0; LANE];
         for rows in rows[segment.places.clone()].chunks(LANE) {
             lane_keys(&scorer, Span::Rows(rows), &mut keys[..rows.len()])?;
-            entries.extend(keys.iter().zip(rows).map(|(&key, &row)| {
-                let lots = scorer.columns.lots[row as usize];
-                Entry { key, row, lots }
-            }));
+            entries.extend(
+                keys.iter().zip(rows).map(|(&key, &row)| {
+                    entry(key, row as usize, scorer.columns.lots[row as usize])
+                }),
+            );
         }
         Ok(Some(entries))
     }
