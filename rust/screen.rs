@@ -20,10 +20,10 @@ use crate::simd::{Task, dispatch, prefetch};
 const BLOCK: usize = 128;
 /// Sets of places in a block.
 const SETS: usize = BLOCK / PLACES;
-/// Blocks whose rows are looked through before the accounts of the first are read.
-const PIECE: usize = 32;
 /// Blocks between asking for an account's line of memory and reading it.
 const AHEAD: usize = 4;
+/// Blocks whose sets are kept.
+const RING: usize = 8;
 /// Of so many places of a set a loop over all is quicker than one over those that count.
 const MANY: u32 = 26;
 /// Values of what a rule does not read.
@@ -43,7 +43,7 @@ const MAINTENANCE: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
-    worth: [[u64; SETS]; PIECE],
+    worth: [[u64; SETS]; RING],
     equity: [i64; BLOCK],
     maintenance: [i64; BLOCK],
     wallet: [i64; BLOCK],
@@ -150,7 +150,7 @@ impl Screen<'_, '_> {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
         let mut tables = Tables {
-            worth: [[0; SETS]; PIECE],
+            worth: [[0; SETS]; RING],
             equity: [0; BLOCK],
             maintenance: [0; BLOCK],
             wallet: [0; BLOCK],
@@ -159,17 +159,21 @@ impl Screen<'_, '_> {
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
             if !OWN {
-                let place = number % PIECE;
-                if place == 0 {
-                    let count = PIECE.min(blocks - number);
-                    self.look_ahead::<BASIS, FACTOR>(at, count, &mut tables.worth);
+                let first = if number == 0 { 0 } else { number + AHEAD };
+                let ahead = if self.is_gathering_all { 0 } else { number + AHEAD + 1 };
+                for next in first..blocks.min(ahead) {
+                    let start = self.start + next * BLOCK;
+                    let sets = self.worth::<BASIS>(start, &mut seen);
+                    self.fetch::<BASIS, FACTOR>(start, sets);
+                    tables.worth[next % RING] = sets;
                 }
-                if place + AHEAD < PIECE && number + AHEAD < blocks {
-                    let ahead = at + AHEAD * BLOCK;
-                    self.fetch::<BASIS, FACTOR>(ahead, tables.worth[place + AHEAD]);
-                }
-                if !self.gather::<BASIS, FACTOR>(at, place, &mut tables) {
+                let all = self.is_gathering_all;
+                let sets = if all { [u64::MAX; SETS] } else { tables.worth[number % RING] };
+                if !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
                     return false;
+                }
+                if sets == [0; SETS] {
+                    continue;
                 }
             }
             let lots = &columns.lots[at..at + BLOCK];
@@ -218,22 +222,6 @@ impl Screen<'_, '_> {
         }
     }
 
-    /// Finds the rows of some blocks whose account matters, and asks for those of the first ones.
-    #[inline(always)]
-    fn look_ahead<const BASIS: u8, const FACTOR: u8>(
-        &self,
-        start: usize,
-        count: usize,
-        worth: &mut [[u64; SETS]; PIECE],
-    ) {
-        for (place, sets) in worth.iter_mut().enumerate().take(count) {
-            *sets = self.worth::<BASIS>(start + place * BLOCK);
-        }
-        for place in 0..AHEAD.min(count) {
-            self.fetch::<BASIS, FACTOR>(start + place * BLOCK, worth[place]);
-        }
-    }
-
     /// Asks for the accounts of some rows of a block: each may cost a line of memory of its own.
     #[inline(always)]
     fn fetch<const BASIS: u8, const FACTOR: u8>(&self, at: usize, sets: [u64; SETS]) {
@@ -271,7 +259,7 @@ impl Screen<'_, '_> {
     fn gather<const BASIS: u8, const FACTOR: u8>(
         &self,
         at: usize,
-        place: usize,
+        sets: [u64; SETS],
         held: &mut Tables,
     ) -> bool {
         let Some(account) = self.scorer.columns.account else {
@@ -284,7 +272,7 @@ impl Screen<'_, '_> {
         for (table, values) in self.tables::<BASIS, FACTOR>().into_iter().zip(values) {
             if let Some(table) = table {
                 is_valid &= last < table.len();
-                pick(&held.worth[place], account, table, values);
+                pick(sets, account, table, values);
             }
         }
         is_valid
@@ -293,21 +281,22 @@ impl Screen<'_, '_> {
     /// Rows of a block whose account matters: of the side, and in profit where the cut is above
     /// zero and losers cannot be.
     #[inline(always)]
-    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
+    fn worth<const BASIS: u8>(&self, at: usize, seen: &mut u64) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
         let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
-        let (profits, all) = (i64::from(has_losers) - 1, i64::from(self.is_gathering_all) - 1);
+        let profits = i64::from(has_losers) - 1;
         let other_side = if self.side > 0 { 0 } else { -1 };
         let mut verdicts = [0i64; BLOCK];
-        let mut bits = 0;
+        let mut bits = *seen;
         for i in 0..BLOCK {
             let mark = (to_float(lots[i], &mut bits) * terms.value).abs();
             let entry = to_float(entry[i], &mut bits);
             let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
-            verdicts[i] = ((profit.to_bits() as i64 & profits) | (lots[i] ^ other_side)) & all;
+            verdicts[i] = (profit.to_bits() as i64 & profits) | (lots[i] ^ other_side);
         }
+        *seen = bits;
         let mut sets = [0; SETS];
         for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
             *set = set_of(verdicts);
@@ -420,7 +409,7 @@ fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
 
 /// Values of the accounts of some rows, or of more where that is as quick.
 #[inline(always)]
-fn pick(sets: &[u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
+fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
     let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
     for (&set, (account, values)) in sets.iter().zip(blocks) {
         if set.count_ones() < MANY {
@@ -441,9 +430,28 @@ fn pick(sets: &[u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; B
     }
 }
 
-/// Whether the values of the accounts that a rule reads all lie within their range.
+/// Whether a pass reads the accounts of all rows, and not only of those that can reach the cut.
+///
+/// So it does where neighbours' accounts lie side by side, for there a choice costs more than it
+/// spares, and where a table holds a value out of range, for whoever reads it has to be refused.
 #[must_use]
-pub fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
+pub fn reads_all_accounts(scorer: &Scorer<'_>) -> bool {
+    let Some(account) = scorer.columns.account.filter(|_| !scorer.rule.is_own_equity()) else {
+        return true;
+    };
+    let step = (account.len() / PAIRS).max(1);
+    let pairs = account.windows(2).step_by(step).map(|pair| pair[0].abs_diff(pair[1]) > NEAR);
+    let (far, near): (Vec<bool>, Vec<bool>) = pairs.partition(|&is_far| is_far);
+    far.len() <= near.len() || !are_tables_in_range(scorer)
+}
+
+/// Neighbours that are looked at for how accounts lie.
+const PAIRS: usize = 256;
+/// Places in a table that are about as quick to read as the same one.
+const NEAR: u32 = 64;
+
+/// Whether the values of the accounts that a rule reads all lie within their range.
+fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
     let (rule, accounts) = (scorer.rule, &scorer.accounts);
     let tables = [
         (rule.reads_equity(), accounts.equity),
