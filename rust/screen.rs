@@ -40,6 +40,11 @@ const MARK: u8 = 5;
 const NONE: u8 = 0;
 const NOTIONAL: u8 = 1;
 const MAINTENANCE: u8 = 2;
+// Where equities are read: in the position's own columns, in the account of each row, or in the
+// accounts of some.
+const OWN: u8 = 0;
+const ALL: u8 = 1;
+const SOME: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
@@ -128,23 +133,25 @@ impl Screen<'_, '_> {
     #[inline(always)]
     fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
         if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
-            self.by_sign::<BASIS, FACTOR, true>()
+            self.by_sign::<BASIS, FACTOR, OWN>()
+        } else if self.is_gathering_all {
+            self.by_sign::<BASIS, FACTOR, ALL>()
         } else {
-            self.by_sign::<BASIS, FACTOR, false>()
+            self.by_sign::<BASIS, FACTOR, SOME>()
         }
     }
 
     #[inline(always)]
-    fn by_sign<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+    fn by_sign<const BASIS: u8, const FACTOR: u8, const SOURCE: u8>(&mut self) -> bool {
         if self.floor < 0.0 && self.scorer.rule.loss == Loss::Divide {
-            self.scan::<BASIS, FACTOR, OWN, true>()
+            self.scan::<BASIS, FACTOR, SOURCE, true>()
         } else {
-            self.scan::<BASIS, FACTOR, OWN, false>()
+            self.scan::<BASIS, FACTOR, SOURCE, false>()
         }
     }
 
     #[inline(always)]
-    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn scan<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
     ) -> bool {
         let columns = &self.scorer.columns;
@@ -158,17 +165,17 @@ impl Screen<'_, '_> {
         let blocks = (self.end - self.start) / BLOCK;
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
-            if !OWN {
+            if SOURCE != OWN {
                 let first = if number == 0 { 0 } else { number + AHEAD };
-                let ahead = if self.is_gathering_all { 0 } else { number + AHEAD + 1 };
+                let ahead = if SOURCE == ALL { 0 } else { number + AHEAD + 1 };
                 for next in first..blocks.min(ahead) {
                     let start = self.start + next * BLOCK;
                     let sets = self.worth::<BASIS>(start, &mut seen);
                     self.fetch::<BASIS, FACTOR>(start, sets);
                     tables.worth[next % RING] = sets;
                 }
-                let all = self.is_gathering_all;
-                let sets = if all { [u64::MAX; SETS] } else { tables.worth[number % RING] };
+                let some = tables.worth[number % RING];
+                let sets = if SOURCE == ALL { [u64::MAX; SETS] } else { some };
                 if !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
                     return false;
                 }
@@ -179,12 +186,15 @@ impl Screen<'_, '_> {
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
             let margin = block(columns.margin, at);
-            let equity = if OWN { margin } else { &tables.equity };
-            let wallet = if OWN { margin } else { &tables.wallet };
-            let maintenance =
-                if OWN { block(columns.maintenance_margin, at) } else { &tables.maintenance };
+            let equity = if SOURCE == OWN { margin } else { &tables.equity };
+            let wallet = if SOURCE == OWN { margin } else { &tables.wallet };
+            let maintenance = if SOURCE == OWN {
+                block(columns.maintenance_margin, at)
+            } else {
+                &tables.maintenance
+            };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
-            self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
+            self.judge::<BASIS, FACTOR, SOURCE, SWAP>(at, rows, &mut seen);
         }
         let mut at = self.start + blocks * BLOCK;
         while at < self.end {
@@ -196,7 +206,7 @@ impl Screen<'_, '_> {
     }
 
     #[inline(always)]
-    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn judge<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
         at: usize,
         rows: Rows<'_>,
@@ -208,7 +218,7 @@ impl Screen<'_, '_> {
         let mut all = -1i64;
         let mut bits = *seen;
         for i in 0..BLOCK {
-            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
+            let margin = terms.margin::<BASIS, FACTOR, SOURCE, SWAP>(&rows, i, &mut bits);
             // The sign bit says no: the score falls short, or the row stands on the other side.
             verdicts[i] = margin | (rows.lots[i] ^ other_side);
             all &= verdicts[i];
@@ -343,7 +353,7 @@ impl Terms {
 
     /// Bits of n1·n2 + slack - c·d1·d2, whose sign says whether the row may reach the cut.
     #[inline(always)]
-    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn margin<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &self,
         rows: &Rows<'_>,
         i: usize,
@@ -355,7 +365,7 @@ impl Terms {
         let size = mark + entry;
         let equity = if BASIS != EQUITY && FACTOR == NONE {
             1.0
-        } else if OWN {
+        } else if SOURCE == OWN {
             to_float(rows.equity[i], bits) + profit
         } else {
             to_float(rows.equity[i], bits)
@@ -377,7 +387,7 @@ impl Terms {
         let divisor = if FACTOR == NONE { 1.0 } else { equity };
         let (factor, divisor) = if SWAP { (divisor, factor) } else { (factor, divisor) };
         let from_profit = if BASIS == RATIO { 0.0 } else { factor.abs() };
-        let from_equity = match (OWN, BASIS, FACTOR) {
+        let from_equity = match (SOURCE == OWN, BASIS, FACTOR) {
             (true, EQUITY, _) => self.cut.abs(),
             (true, _, NOTIONAL | MAINTENANCE) if SWAP => size,
             (true, _, NOTIONAL | MAINTENANCE) => self.cut.abs() * den,

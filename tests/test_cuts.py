@@ -1,4 +1,4 @@
-"""Cuts of large books against a full sort: guesses that fail, ties at the cut, scattered accounts."""
+"""Cuts of large books against a full sort: guesses that fail, ties, accounts that lie apart."""
 
 from dataclasses import replace
 
