@@ -1,165 +1,444 @@
-//! Bins of keys, narrow around each boundary of the bands: what one pass counts and remembers.
+//! Bins of keys: 16-bit codes that fall with the score, their weights, and the codes around each
+//! boundary of the bands.
 //!
-//! A sample tells where each boundary will lie and how far that may be off; six thresholds a
-//! boundary, at fixed multiples of that error, cut the keys into bins. The pass notes each row's
-//! bin in a byte and sums the weight of each bin. The bins that hold a boundary are then known
-//! exactly, whatever the sample was, and only their rows are compared.
+//! A key k becomes the bits of 1 + |k| / s with the sign of k, which is linear up to s and
+//! logarithmic beyond; what lies between two sampled keys is stretched over the codes of a side,
+//! the rest goes to its first and last. Every step is monotone, so that a lower code is a higher
+//! key, whatever the sample was. A code is no narrower than one step of 1 + |k| / s in 32 bits,
+//! and s is at least 2^-11 where the window of a key is absolute: two keys that may be out of
+//! order (four windows apart, see below) lie in one code or in neighbours.
+//!
+//! Where the weight of a boundary is reached in the codes a to b by key, it is reached, in the
+//! exact order, at most two windows beyond them, and whoever is in doubt against that row lies at
+//! most two windows further: rows of the codes a - 1 to b + 1 are compared, all others settled.
 
-use crate::lane::{LANE, Lane, nice_error};
-use crate::load::whole;
 use crate::simd::{Level, Task, dispatch};
 
-/// Most bands that bins are made for.
-pub const MOST_BANDS: u8 = 10;
-/// Bin of rows that are not in the queue.
-pub const LEFT_OUT: u8 = 63;
-/// Added to the bins of the short side.
-pub const SHORT: u8 = 64;
-/// Codes from here up are not settled: the row's own key decides.
-pub const OPEN: u8 = 128;
-/// Codes of both sides.
-pub const CODES: usize = 128;
+/// Rows that are coded in one go.
+pub const STRIP: usize = 512;
+/// Added to the codes of the short side.
+pub const SHORT: u16 = 1 << 15;
+/// Code of a row that is not in the queue, on the long side.
+pub const LEFT_OUT: u16 = SHORT - 1;
+/// Marks a light that a comparison has to find: no light is as high.
+const DOUBT: u16 = 1 << 7;
+/// Number of the last doubt that has a mark of its own.
+const LAST_MARK: usize = 127;
 
-/// Where thresholds stand around a boundary, in sampled standard errors, falling keys.
-const STEPS: [f64; 6] = [-3.0, -1.0, -0.3, 0.3, 1.0, 3.0];
-const MOST: usize = STEPS.len() * (MOST_BANDS as usize - 1);
-/// Thresholds of the usual five bands: a count known to the compiler stays in registers.
-const USUAL: usize = STEPS.len() * 4;
+/// Most bins of a side, as a power of two.
+const MOST_BITS: u32 = 10;
+/// Bins of both sides.
+const MOST_BINS: usize = 2 << MOST_BITS;
+/// Last code of a row in the queue: the bin behind it is that of the left out.
+const LAST: f32 = (SHORT as u32 - 1 - (SHORT as u32 >> 5)) as f32;
+const FEWEST_BITS: u32 = 5;
+/// Rows a bin, where that leaves bins enough.
+const ROWS_A_BIN_BITS: u32 = 2;
 
-/// Thresholds of both sides, in falling order.
+/// Smallest s where windows are absolute.
+const FINEST: f32 = 1.0 / (1u32 << 11) as f32;
+/// Whole floats up to here carry their value in their lowest bits.
+const MAGIC: f32 = 8_388_608.0;
+const ONE: i32 = 0x3F80_0000;
+/// Share of the sampled keys beyond each end of what is stretched.
+const BEYOND: usize = 32;
+
+/// How keys become codes.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    inverse: f32,
+    low: [f32; 2],
+    high: [f32; 2],
+    top: [i32; 2],
+    stretch: [f32; 2],
+}
+
+impl Scale {
+    /// A scale from sampled keys of the long and the short side; `is_relative` says that windows
+    /// shrink with their key.
+    #[must_use]
+    pub fn new(mut samples: [Vec<f32>; 2], is_relative: bool) -> Self {
+        let mut sizes: Vec<f32> = samples.iter().flatten().map(|key| key.abs()).collect();
+        sizes.sort_unstable_by(f32::total_cmp);
+        let small = sizes.get(sizes.len() / 16).copied().unwrap_or(1.0);
+        let large = sizes.last().copied().unwrap_or(1.0);
+        let finest = if is_relative { (large * 1e-12).max(f32::MIN_POSITIVE) } else { FINEST };
+        // Far below the largest float, so that no step of what follows overflows.
+        let step = small.max(finest).min(1e30);
+        let mut scale = Self {
+            inverse: 1.0 / step,
+            low: [0.0; 2],
+            high: [0.0; 2],
+            top: [0; 2],
+            stretch: [1.0; 2],
+        };
+        let most = (step * 1e30).min(1e35);
+        for (side, sample) in samples.iter_mut().enumerate() {
+            sample.sort_unstable_by(f32::total_cmp);
+            let beyond = sample.len() / BEYOND;
+            if let (Some(&low), Some(&high)) =
+                (sample.get(beyond), sample.get((sample.len() - beyond).wrapping_sub(1)))
+            {
+                scale.low[side] = low.clamp(-most, most);
+                scale.high[side] = high.clamp(-most, most);
+            }
+            scale.top[side] = scale.step(scale.high[side]);
+            let range = (scale.top[side] - scale.step(scale.low[side])) as f32;
+            // A step keeps at least one code's width: codes never get narrower than floats.
+            scale.stretch[side] = (LAST / range).min(1.0);
+        }
+        scale
+    }
+
+    /// Rises with the key.
+    #[inline(always)]
+    fn step(&self, key: f32) -> i32 {
+        let steps = (1.0 + key.abs() * self.inverse).to_bits() as i32 - ONE;
+        if key < 0.0 { -steps } else { steps }
+    }
+}
+
+/// Weights of the bins of one group.
 #[derive(Debug, Clone)]
 pub struct Bins {
-    keys: [[f64; MOST]; 2],
-    count: usize,
+    sums: [i64; MOST_BINS],
+    shift: u32,
+    /// All bits that any size had, to tell whether the sums can have overflown.
+    sizes: u64,
+}
+
+/// What a row weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Its lots.
+    Lots,
+    /// One.
+    One,
 }
 
 impl Bins {
-    /// Bins from sampled (key, weight) pairs of the long and the short side.
+    /// Empty bins for a group of `count` rows.
     #[must_use]
-    pub fn new(samples: [Vec<(f64, f64)>; 2], bands: u8) -> Self {
-        let count = STEPS.len() * usize::from(bands - 1);
-        Self { keys: samples.map(|sample| thresholds(sample, bands)), count }
+    pub fn new(count: usize) -> Self {
+        let bits = (usize::BITS - count.leading_zeros()).saturating_sub(ROWS_A_BIN_BITS);
+        let shift = 15 - bits.clamp(FEWEST_BITS, MOST_BITS);
+        Self { sums: [0; MOST_BINS], shift, sizes: 0 }
     }
 
-    /// The code of each place of a lane, [`OPEN`] or more where it takes a closer look; and lots
-    /// without sign.
-    pub fn codes(&self, level: Level, lane: &Lane, codes: &mut Codes) {
-        dispatch(level, Code { bins: self, lane, codes });
-    }
-
-    /// The bin of one key: the number of thresholds that it lies below.
-    #[must_use]
-    pub fn bin(&self, side: usize, key: f64) -> u8 {
-        let below = self.keys[side][..self.count].iter().filter(|&&threshold| key < threshold);
-        below.count() as u8
-    }
-
-    /// Number of bins of a side.
-    #[must_use]
-    pub fn bins(&self) -> usize {
-        self.count + 1
-    }
-
-    /// Whether a key lies so near to an edge of its bin that rows beyond might change places
-    /// with it.
-    #[must_use]
-    pub fn is_near_edge(&self, side: usize, bin: usize, key: f64) -> bool {
-        let doubt = 2.0 * nice_error(key);
-        let above = bin > 0 && key + doubt >= self.keys[side][bin - 1];
-        let below = bin < self.count && key - doubt <= self.keys[side][bin];
-        above || below
-    }
-}
-
-fn thresholds(mut sample: Vec<(f64, f64)>, bands: u8) -> [f64; MOST] {
-    let mut keys = [f64::MIN; MOST];
-    sample.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    let mut whole = 0.0;
-    let mut squares = 0.0;
-    let sums: Vec<(f64, f64)> = sample
-        .iter()
-        .map(|(_, weight)| {
-            whole += weight;
-            squares += weight * weight;
-            (whole, squares)
-        })
-        .collect();
-    for boundary in 1..bands {
-        let share = f64::from(boundary) / f64::from(bands);
-        let at = sums.partition_point(|sum| sum.0 < share * whole);
-        let above = sums.get(at).map_or(squares, |sum| sum.1);
-        let spread = above * (1.0 - share).powi(2) + (squares - above) * share.powi(2);
-        for (place, step) in STEPS.iter().enumerate() {
-            let target = share * whole + step * spread.sqrt();
-            let found = sums.partition_point(|sum| sum.0 < target);
-            let key = match sample.get(found) {
-                // A group of ties at the boundary is to lie within one bin.
-                Some(&(key, _)) => key - step.signum() * 4.0 * nice_error(key),
-                // The lowest of floats still lies above the minus infinity of the left out.
-                None => f64::MIN,
-            };
-            keys[usize::from(boundary - 1) * STEPS.len() + place] = key;
+    /// Adds the weights of another part of the group.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, part) in self.sums.iter_mut().zip(&other.sums) {
+            *sum = sum.wrapping_add(*part);
         }
+        self.sizes |= other.sizes;
     }
-    // Neighbouring boundaries of a small sample overlap.
-    keys.sort_unstable_by(|a, b| b.total_cmp(a));
-    keys
+
+    /// Whether sums of `count` rows are sure to be below 2^63.
+    #[must_use]
+    pub fn is_exact(&self, count: usize) -> bool {
+        let bits = (u64::BITS - self.sizes.leading_zeros()) + (usize::BITS - count.leading_zeros());
+        bits < i64::BITS
+    }
+
+    /// The codes around the boundaries of a side's bands.
+    ///
+    /// Sums have to be exact.
+    #[must_use]
+    pub fn settle(&self, side: usize, bands: u8) -> Vec<Doubt> {
+        let count = 1usize << (15 - self.shift);
+        // The last bin holds the rows that are left out.
+        let sums = &self.sums[side * count..(side + 1) * count - 1];
+        let whole = sums.iter().sum::<i64>().unsigned_abs();
+        let (share, rest) = (whole / u64::from(bands), whole % u64::from(bands));
+        // The entry behind boundary j is the first whose cumulative weight passes j/n.
+        let need_of = |boundary: u8| {
+            let boundary = u64::from(boundary);
+            boundary * share + boundary * rest / u64::from(bands) + 1
+        };
+        let base = (side as u16) << 15;
+        let mut found: Vec<Doubt> = Vec::with_capacity(usize::from(bands));
+        let (mut before, mut boundary) = (0u64, 1u8);
+        let mut need = need_of(1);
+        for (bin, sum) in sums.iter().enumerate() {
+            let after = before + sum.unsigned_abs();
+            if after >= need && boundary < bands {
+                let first = base | (bin << self.shift) as u16;
+                let high = base + ((bin + 1) << self.shift) as u16;
+                let low = first - u16::from(bin > 0);
+                match found.last_mut() {
+                    Some(last) if last.high >= low => last.high = high,
+                    _ => found.push(Doubt { low, high, first, before, needs: Vec::new() }),
+                }
+                while after >= need && boundary < bands {
+                    if let Some(last) = found.last_mut() {
+                        last.needs.push(need);
+                    }
+                    boundary += 1;
+                    need = need_of(boundary);
+                }
+            }
+            before = after;
+        }
+        found
+    }
 }
 
-/// Codes and sizes of a lane.
+/// A range of codes whose rows have to be compared.
+#[derive(Debug, Clone)]
+pub struct Doubt {
+    /// First code.
+    pub low: u16,
+    /// Last code.
+    pub high: u16,
+    /// First code of the bin that holds the first boundary.
+    pub first: u16,
+    /// Weight of the side in front of `first`, that of the doubtful rows there included.
+    pub before: u64,
+    /// Cumulative weights at which the next light begins, rising.
+    pub needs: Vec<u64>,
+}
+
+/// Codes of a strip of rows, and their weights into the bins.
+pub fn count(level: Level, scale: &Scale, strip: Strip<'_>, measure: Measure, bins: &mut Bins) {
+    dispatch(level, Count { scale, measure, strip, bins: Some(bins) });
+}
+
+/// Codes of a strip of rows.
+pub fn code(level: Level, scale: &Scale, strip: Strip<'_>) {
+    dispatch(level, Count { scale, measure: Measure::One, strip, bins: None });
+}
+
+/// Rows with their keys, and where their codes go; as many of each.
 #[derive(Debug)]
-pub struct Codes {
-    /// Code of each place.
-    pub codes: [u8; LANE],
-    /// Lots of each place, without sign.
-    pub sizes: [u64; LANE],
+pub struct Strip<'a> {
+    /// Keys, minus infinity where a row is not in the queue.
+    pub keys: &'a [f32],
+    /// Signed lots.
+    pub lots: &'a [i64],
+    /// Codes.
+    pub codes: &'a mut [u16],
 }
 
-struct Code<'a> {
-    bins: &'a Bins,
-    lane: &'a Lane,
-    codes: &'a mut Codes,
+struct Count<'a> {
+    scale: &'a Scale,
+    measure: Measure,
+    strip: Strip<'a>,
+    bins: Option<&'a mut Bins>,
 }
 
-impl Task for Code<'_> {
+const BLOCK: usize = 64;
+
+impl Task for Count<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let mut passed = [0i64; LANE];
-        if self.bins.count == USUAL {
-            self.pass::<USUAL>(0, &mut passed);
-        } else {
-            for first in (0..self.bins.count).step_by(STEPS.len()) {
-                self.pass::<{ STEPS.len() }>(first, &mut passed);
+        let Strip { keys, lots, codes } = self.strip;
+        let mut bins = self.bins;
+        let (mut key, mut lot, mut out) = ([0f32; BLOCK], [1i64; BLOCK], [0u16; BLOCK]);
+        let rows = keys.chunks(BLOCK).zip(lots.chunks(BLOCK)).zip(codes.chunks_mut(BLOCK));
+        for ((keys, lots), codes) in rows {
+            if let (Ok(keys), Ok(lots), Ok(codes)) =
+                (keys.try_into(), lots.try_into(), codes.as_mut().try_into())
+            {
+                let codes: &mut [u16; BLOCK] = codes;
+                encode(self.scale, keys, lots, codes);
+                if let Some(bins) = bins.as_deref_mut() {
+                    bins.weigh(self.measure, lots, codes);
+                }
+                continue;
             }
-        }
-        let (left_out, short) = (i64::from(LEFT_OUT), i64::from(SHORT));
-        for i in 0..LANE {
-            let bin = if self.lane.key[i] >= f64::MIN { passed[i] } else { left_out };
-            let side = if self.lane.parts.lots[i] > 0.0 { 0 } else { short };
-            let code = bin + side + ((1 - self.lane.is_nice[i]) << 7);
-            self.codes.codes[i] = code as u8;
-            self.codes.sizes[i] = whole(self.lane.parts.lots[i].abs());
+            key[..keys.len()].copy_from_slice(keys);
+            lot[..lots.len()].copy_from_slice(lots);
+            encode(self.scale, &key, &lot, &mut out);
+            codes.copy_from_slice(&out[..codes.len()]);
+            if let Some(bins) = bins.as_deref_mut() {
+                bins.weigh(self.measure, lots, codes);
+            }
         }
     }
 }
 
-impl Code<'_> {
-    /// Adds how many of `COUNT` thresholds each key lies below.
+#[inline(always)]
+fn encode(scale: &Scale, keys: &[f32; BLOCK], lots: &[i64; BLOCK], codes: &mut [u16; BLOCK]) {
+    let mut is_short = [0i32; BLOCK];
+    for i in 0..BLOCK {
+        is_short[i] = (lots[i] >> 63) as i32;
+    }
+    // Taken out of their arrays: a choice between two values is one blend, between two places not.
+    let (low, low_short) = (scale.low[0], scale.low[1]);
+    let (high, high_short) = (scale.high[0], scale.high[1]);
+    let (top, top_short) = (scale.top[0], scale.top[1]);
+    let (stretch, stretch_short) = (scale.stretch[0], scale.stretch[1]);
+    let mut wide = [0i32; BLOCK];
+    for i in 0..BLOCK {
+        let short = is_short[i] < 0;
+        let low = if short { low_short } else { low };
+        let high = if short { high_short } else { high };
+        let top = if short { top_short } else { top };
+        let stretch = if short { stretch_short } else { stretch };
+        let key = if keys[i] > low { keys[i] } else { low };
+        let key = if key < high { key } else { high };
+        let below = (top - scale.step(key)) as f32 * stretch;
+        let code = (below + MAGIC).to_bits() as i32 & 0x7FFF;
+        let code = if keys[i] < f32::MIN { i32::from(LEFT_OUT) } else { code };
+        wide[i] = code | (is_short[i] & i32::from(SHORT));
+    }
+    for i in 0..BLOCK {
+        codes[i] = wide[i] as u16;
+    }
+}
+
+impl Bins {
     #[inline(always)]
-    fn pass<const COUNT: usize>(&self, first: usize, passed: &mut [i64; LANE]) {
-        let [long, short] = &self.bins.keys;
-        let (mut above, mut below) = ([0.0; COUNT], [0.0; COUNT]);
-        above.copy_from_slice(&long[first..first + COUNT]);
-        below.copy_from_slice(&short[first..first + COUNT]);
-        for i in 0..LANE {
-            let (key, is_long) = (self.lane.key[i], self.lane.parts.lots[i] > 0.0);
-            let mut count = 0;
-            for t in 0..COUNT {
-                count += i64::from(key < if is_long { above[t] } else { below[t] });
+    fn weigh(&mut self, measure: Measure, lots: &[i64], codes: &[u16]) {
+        let mut bins = [0u16; BLOCK];
+        for (bin, code) in bins.iter_mut().zip(codes) {
+            *bin = code >> self.shift;
+        }
+        let bins = &bins[..lots.len()];
+        if measure == Measure::One {
+            for &bin in bins {
+                self.sums[usize::from(bin) % MOST_BINS] += 1;
             }
-            passed[i] += count;
+            return;
+        }
+        for (&bin, lots) in bins.iter().zip(lots) {
+            let sum = &mut self.sums[usize::from(bin) % MOST_BINS];
+            *sum = sum.wrapping_add(*lots);
+        }
+        let mut sizes = 0;
+        for lots in lots {
+            sizes |= (lots ^ (lots >> 63)) as u64;
+        }
+        self.sizes |= sizes;
+    }
+}
+
+/// Lights of the codes between the doubts; the places within a doubt are noted.
+pub fn write(
+    level: Level,
+    lamps: &Lamps,
+    codes: &[u16],
+    lights: &mut [u8],
+    doubtful: &mut Vec<u32>,
+) {
+    dispatch(level, Write { lamps, codes, lights, doubtful });
+}
+
+/// Codes at which lights change.
+#[derive(Debug, Default)]
+pub struct Lamps {
+    bands: u16,
+    /// Last code of each doubt, and by how much the light falls behind it.
+    falls: Vec<(u16, u16)>,
+    /// First code of each doubt, the number of codes behind that, and its mark.
+    doubts: Vec<(u16, u16, u16)>,
+}
+
+impl Lamps {
+    /// Lamps of both sides.
+    #[must_use]
+    pub fn new(sides: &[Vec<Doubt>; 2], bands: u8) -> Self {
+        let mut lamps = Self { bands: bands.into(), ..Self::default() };
+        for (number, side) in sides.iter().enumerate() {
+            let mut fallen = 0u16;
+            for doubt in side {
+                let fall = doubt.needs.len() as u16;
+                fallen += fall;
+                lamps.falls.push((doubt.high, fall));
+                let number = lamps.doubts.len().min(LAST_MARK);
+                lamps.doubts.push((doubt.low, doubt.high - doubt.low, DOUBT | number as u16));
+            }
+            if number == 0 {
+                // The short side starts anew.
+                lamps.falls.push((SHORT - 1, fallen.wrapping_neg()));
+            }
+        }
+        lamps
+    }
+}
+
+struct Write<'a> {
+    lamps: &'a Lamps,
+    codes: &'a [u16],
+    lights: &'a mut [u8],
+    doubtful: &'a mut Vec<u32>,
+}
+
+impl Task for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let blocks = self.codes.chunks(BLOCK).zip(self.lights.chunks_mut(BLOCK));
+        for (turn, (codes, lights)) in blocks.enumerate() {
+            let start = turn * BLOCK;
+            if let (Ok(codes), Ok(lights)) = (codes.try_into(), lights.as_mut().try_into()) {
+                self.lamps.show(codes, lights, start, self.doubtful);
+                continue;
+            }
+            let (mut block, mut shown) = ([LEFT_OUT; BLOCK], [0; BLOCK]);
+            block[..codes.len()].copy_from_slice(codes);
+            self.lamps.show(&block, &mut shown, start, self.doubtful);
+            lights.copy_from_slice(&shown[..lights.len()]);
+        }
+    }
+}
+
+impl Lamps {
+    #[inline(always)]
+    fn show(
+        &self,
+        codes: &[u16; BLOCK],
+        lights: &mut [u8; BLOCK],
+        start: usize,
+        doubtful: &mut Vec<u32>,
+    ) {
+        let mut light = [self.bands; BLOCK];
+        for &(high, fall) in &self.falls {
+            for i in 0..BLOCK {
+                light[i] = light[i].wrapping_sub(if codes[i] > high { fall } else { 0 });
+            }
+        }
+        let mut doubt = [0u16; BLOCK];
+        for &(low, length, mark) in &self.doubts {
+            for i in 0..BLOCK {
+                doubt[i] |= if codes[i].wrapping_sub(low) <= length { mark } else { 0 };
+            }
+        }
+        let mut any = 0;
+        for i in 0..BLOCK {
+            let is_in = codes[i] & LEFT_OUT != LEFT_OUT;
+            any |= doubt[i];
+            let shown = if is_in { light[i] } else { 0 };
+            lights[i] = if doubt[i] == 0 { shown } else { doubt[i] } as u8;
+        }
+        if any != 0 {
+            note(lights, start, doubtful);
+        }
+    }
+}
+
+/// The doubt that a marked light stands for.
+#[must_use]
+pub fn doubt_of(light: u8, code: u16, doubts: &[&Doubt]) -> usize {
+    let number = usize::from(light) - usize::from(DOUBT);
+    if number < LAST_MARK {
+        return number;
+    }
+    LAST_MARK + doubts[LAST_MARK..].partition_point(|doubt| doubt.high < code)
+}
+
+/// Notes the places of a block that are marked.
+fn note(lights: &[u8; BLOCK], start: usize, doubtful: &mut Vec<u32>) {
+    let (words, _) = lights.as_chunks::<8>();
+    for (turn, word) in words.iter().enumerate() {
+        let mut marks = u64::from_le_bytes(*word) & (u64::MAX / 255 * u64::from(DOUBT));
+        while marks != 0 {
+            let place = start + turn * 8 + (marks.trailing_zeros() / 8) as usize;
+            doubtful.push(place as u32);
+            marks &= marks - 1;
         }
     }
 }

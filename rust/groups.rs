@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::columns::Rate;
 use crate::error::{Error, Result};
 use crate::lane::{LANE, Span};
+use crate::select::CHUNK;
 
 /// Rows of one market: a range of places.
 #[derive(Debug, Clone)]
@@ -41,26 +44,40 @@ impl Groups {
             let got = market.len();
             return Err(Error::Length { column: "market", got, expected: count });
         }
-        if let Some(row) = market.iter().position(|&code| code as usize >= rates.len()) {
-            let value = i64::from(market[row]);
-            let expected = "a market that has a rate";
-            return Err(Error::Value { column: "market", row, value, expected });
+        if let Some(groups) = Self::contiguous(market, rates.len()) {
+            return Ok(groups);
         }
-        Ok(Self::contiguous(market, rates.len())
-            .unwrap_or_else(|| Self::sorted(market, rates.len())))
+        let is_known = |part: &[u32]| part.iter().all(|&code| (code as usize) < rates.len());
+        if !market.par_chunks(CHUNK).all(is_known) {
+            return Err(Self::unknown(market, rates.len()));
+        }
+        Ok(Self::sorted(market, rates.len()))
     }
 
+    fn unknown(market: &[u32], markets: usize) -> Error {
+        let row = market.iter().position(|&code| code as usize >= markets).unwrap_or(0);
+        let value = market.get(row).map_or(0, |&code| i64::from(code));
+        Error::Value { column: "market", row, value, expected: "a market that has a rate" }
+    }
+
+    /// One segment a run of equal codes; none where a market has several, or one has no rate.
     fn contiguous(market: &[u32], markets: usize) -> Option<Self> {
+        let starts = (0..market.len()).into_par_iter().step_by(CHUNK);
+        let parts = starts.map(|start| {
+            let changes = changes(&market[start..market.len().min(start + CHUNK + 1)], markets)?;
+            Some(changes.into_iter().map(|place| start + place).collect::<Vec<_>>())
+        });
+        let ends = parts.collect::<Option<Vec<_>>>()?.concat();
         let mut seen = vec![false; markets];
-        let mut segments = Vec::new();
+        let mut segments = Vec::with_capacity(ends.len() + 1);
         let mut start = 0;
-        for run in market.chunk_by(|a, b| a == b) {
-            let code = run[0] as usize;
-            if std::mem::replace(&mut seen[code], true) {
+        for end in ends.into_iter().chain([market.len()]).filter(|&end| end > 0) {
+            let code = market[start] as usize;
+            if std::mem::replace(seen.get_mut(code)?, true) {
                 return None;
             }
-            segments.push(Segment { market: code, places: start..start + run.len() });
-            start += run.len();
+            segments.push(Segment { market: code, places: start..end });
+            start = end;
         }
         Some(Self { segments, rows: None })
     }
@@ -116,4 +133,22 @@ impl Groups {
     pub fn row(&self, place: usize) -> usize {
         self.rows.as_ref().map_or(place, |rows| rows[place] as usize)
     }
+}
+
+/// Places at which a code differs from the one before; none where there are more than `most`.
+fn changes(market: &[u32], most: usize) -> Option<Vec<usize>> {
+    let mut found = Vec::new();
+    let (before, after) = (&market[..market.len() - 1], &market[1..]);
+    for (turn, (before, after)) in before.chunks(256).zip(after.chunks(256)).enumerate() {
+        let pairs = before.iter().zip(after);
+        if pairs.clone().fold(0, |all, (a, b)| all | (a ^ b)) == 0 {
+            continue;
+        }
+        let differing = pairs.enumerate().filter(|(_, (a, b))| a != b);
+        found.extend(differing.map(|(place, _)| turn * 256 + place + 1));
+        if found.len() > most {
+            return None;
+        }
+    }
+    Some(found)
 }

@@ -5,12 +5,18 @@
 //! enough apart, the rest is compared exactly, so that threads, chunks, row order and instruction
 //! sets never change an answer.
 
+pub mod allocate;
+pub mod bands;
 pub mod bins;
+pub mod book;
+pub mod classes;
 pub mod columns;
+pub mod cuts;
 pub mod error;
 pub mod exact;
 pub mod floor;
 pub mod groups;
+pub mod keys;
 pub mod lane;
 pub mod lights;
 pub mod load;

@@ -197,20 +197,24 @@ impl<'a> Scorer<'a> {
         if num < 0 || den <= 0 { Err(Reason::NoFactor) } else { Ok((num, den)) }
     }
 
+    /// A whole number that orders rows of equal score by one of the rule's keys, first to last.
+    #[must_use]
+    pub fn tie_key(&self, tie: Tie, row: usize) -> i128 {
+        let clock = Self::money(self.columns.created_at, row);
+        match tie {
+            Tie::Size => -i128::from(self.columns.lots[row].unsigned_abs()),
+            Tie::Profit => -self.profit(row),
+            Tie::Balance => self.wallet(row),
+            Tie::Newest => -clock,
+            Tie::Oldest => clock,
+        }
+    }
+
     /// Orders two rows of equal tier and score: the rule's keys, then the position's id.
     #[must_use]
     pub fn compare_ties(&self, a: usize, b: usize) -> Ordering {
-        let clock = |row| Self::money(self.columns.created_at, row);
         for tie in &self.rule.ties {
-            let ordering = match tie {
-                Tie::Size => {
-                    self.columns.lots[b].unsigned_abs().cmp(&self.columns.lots[a].unsigned_abs())
-                }
-                Tie::Profit => self.profit(b).cmp(&self.profit(a)),
-                Tie::Balance => self.wallet(a).cmp(&self.wallet(b)),
-                Tie::Newest => clock(b).cmp(&clock(a)),
-                Tie::Oldest => clock(a).cmp(&clock(b)),
-            };
+            let ordering = self.tie_key(*tie, a).cmp(&self.tie_key(*tie, b));
             if ordering != Ordering::Equal {
                 return ordering;
             }

@@ -82,6 +82,20 @@ pub fn dispatch<T: Task>(level: Level, task: T) -> T::Output {
     }
 }
 
+/// Asks for the cache line of a value that will be read soon; nothing where there is none.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T], place: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = values.get(place) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that the program could see, and the address is that
+        // of a borrowed value.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, place);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2<T: Task>(task: T) -> T::Output {
@@ -92,17 +106,4 @@ fn avx2<T: Task>(task: T) -> T::Output {
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2")]
 fn avx512<T: Task>(task: T) -> T::Output {
     task.run()
-}
-
-/// Asks for the cache line of a value that is read soon; a place behind the end does no harm.
-#[inline(always)]
-pub fn prefetch(values: &[i64], place: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint: it reads nothing and faults at no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(place).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, place);
 }

@@ -1,0 +1,493 @@
+//! Keys of many rows at once: 32-bit floats that stand for scores where only bins are asked for.
+//!
+//! A key is the nearest 32-bit float of a float within [`window`](crate::lane::window) of the
+//! exact score. Unlike a lane this loop divides once and keeps nothing else: a key is
+//! (basis · factor numerator) / (basis divisor · factor divisor). With u = 2^-53 and w = entry
+//! value plus mark value a profit is off by at most 5u·w and an own equity by as much, so that a
+//! row is settled where w · factor <= 2^10 · divisor and w <= 2^10 · own equity. Whether a profit
+//! is a loss is certain from |profit| > 2^-50 · w on; below that both readings of the rule are
+//! within the window where the bound holds for the factor and for its inverse. Every other row is
+//! scored exactly, one at a time.
+
+use crate::columns::OWN_MARGIN;
+use crate::error::Result;
+use crate::exact::Exact;
+use crate::lane::{LANE, Span, with_lane};
+use crate::load::to_float;
+use crate::rank::Venue;
+use crate::rule::{Basis, Factor, Loss, NoEquity, Rule};
+use crate::score::Scorer;
+use crate::simd::{Task, dispatch, prefetch};
+
+/// Rows of a block: all that is gathered for it stays in the first-level cache.
+const BLOCK: usize = 64;
+/// Rows ahead of the block that are fetched meanwhile.
+const AHEAD: usize = 512;
+const LIMIT: f64 = (1u64 << 10) as f64;
+const SURE_SIGN: f64 = 1.0 / (1u64 << 50) as f64;
+const SURE_EQUITY: f64 = 1.0 / (1u64 << 48) as f64;
+
+// Codes of the formulas, const generics so that each loop is free of branches.
+const ENTRY: u8 = 0;
+const MARK: u8 = 1;
+const EQUITY: u8 = 2;
+const RATIO: u8 = 3;
+const WALLET: u8 = 4;
+const NONE: u8 = 0;
+const NOTIONAL: u8 = 1;
+const MAINTENANCE: u8 = 2;
+const LEVERAGE: u8 = 3;
+
+/// Whose rate a row is worth.
+#[derive(Debug, Clone, Copy)]
+pub enum Rates<'a> {
+    /// All rows belong to one market.
+    One(usize),
+    /// Code of each row's market.
+    Each(&'a [u32]),
+}
+
+/// What keys are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys<'a> {
+    venue: Venue<'a>,
+    rates: Rates<'a>,
+    values: &'a [(f64, f64)],
+}
+
+/// Value of a lot and sign of the kind of each market, as floats.
+#[must_use]
+pub fn values(venue: &Venue<'_>) -> Vec<(f64, f64)> {
+    let value = |rate: &crate::columns::Rate| {
+        (rate.mark_num as f64 / rate.mark_den as f64, if rate.is_inverse { -1.0 } else { 1.0 })
+    };
+    venue.rates.iter().map(value).collect()
+}
+
+impl<'a> Keys<'a> {
+    /// Keys of a venue's rows; `values` are [`values`] of the same venue.
+    #[must_use]
+    pub fn new(venue: Venue<'a>, rates: Rates<'a>, values: &'a [(f64, f64)]) -> Self {
+        Self { venue, rates, values }
+    }
+
+    /// Keys of the rows from `start` on; minus infinity where a row is not in the queue.
+    ///
+    /// # Errors
+    /// A value is out of range.
+    pub fn fill(&self, start: usize, keys: &mut [f32]) -> Result<()> {
+        if keys.len() >= BLOCK && is_fused(&self.venue) {
+            if dispatch(self.venue.level, Fuse { keys: self, start, out: keys }) {
+                return Ok(());
+            }
+            return Err(self.venue.columns.first_out_of_range(&self.venue.accounts));
+        }
+        let step = if matches!(self.rates, Rates::One(_)) { LANE } else { 1 };
+        for (turn, part) in keys.chunks_mut(step).enumerate() {
+            let row = start + turn * step;
+            lane_keys(&self.scorer(row), Span::Run(row, part.len()), part)?;
+        }
+        Ok(())
+    }
+
+    fn scorer(&self, row: usize) -> Scorer<'a> {
+        self.venue.scorer(match self.rates {
+            Rates::One(market) => market,
+            Rates::Each(market) => market[row] as usize,
+        })
+    }
+
+    /// The key of a row that the floats could not settle.
+    #[cold]
+    fn exact(&self, row: usize) -> f32 {
+        self.scorer(row).exact(row).map_or(f32::NEG_INFINITY, |score| Exact::to_f64(score) as f32)
+    }
+}
+
+/// Keys of rows of one market by way of a lane.
+///
+/// # Errors
+/// A value is out of range.
+pub fn lane_keys(scorer: &Scorer<'_>, span: Span<'_>, keys: &mut [f32]) -> Result<()> {
+    with_lane(|lane| {
+        scorer.evaluate(span, lane);
+        if !lane.is_valid {
+            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+        }
+        for (place, out) in keys.iter_mut().enumerate() {
+            let key = scorer.key(lane, place, span.row(place));
+            *out = key.map_or(f32::NEG_INFINITY, |key| key as f32);
+        }
+        Ok(())
+    })
+}
+
+/// Whether keys of a venue's rule are made in one loop, whatever the order of its rows.
+#[must_use]
+pub fn is_fused(venue: &Venue<'_>) -> bool {
+    let rule = venue.rule;
+    let basis = match rule.basis {
+        Basis::EntryValue
+        | Basis::MarkValue
+        | Basis::PriceRatio
+        | Basis::PriceRatioLiteral
+        | Basis::Wallet => true,
+        Basis::Equity => rule.factor == Factor::None,
+        Basis::InitialMargin | Basis::Absolute | Basis::Unit => false,
+    };
+    let factor =
+        !matches!(rule.factor, Factor::NotionalOverFlooredEquity | Factor::OpenValueOverMargin);
+    basis && factor && !rule.is_joint
+}
+
+/// What a block of rows is scored from beside lots and entry value.
+struct Block {
+    value: [f64; BLOCK],
+    kind: [f64; BLOCK],
+    /// Equity of the account, or margin where the row stands on its own.
+    equity: [i64; BLOCK],
+    /// 1 where the row stands on its own margin, else 0.
+    own: [f64; BLOCK],
+    factor: [i64; BLOCK],
+    wallet: [i64; BLOCK],
+}
+
+/// Numbers of a rule that are the same for every row.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// 1 where a loss is divided by the factor, else 0.
+    is_dividing: i64,
+    /// 1 where a profit of doubtful sign may be read either way, else 0.
+    is_either: i64,
+    /// Whether a loss has a score of its own, and which.
+    is_replaced: bool,
+    loss: f64,
+    /// Whether a row without equity is left out; else it scores zero.
+    is_left_out: bool,
+    is_by_side: bool,
+    wallet_floor: f64,
+}
+
+impl Terms {
+    fn new(rule: &Rule) -> Self {
+        let is_ratio = matches!(rule.basis, Basis::PriceRatio | Basis::PriceRatioLiteral);
+        let is_stepped = match rule.loss {
+            Loss::Exclude => true,
+            Loss::Zero | Loss::Divide => is_ratio,
+            Loss::Multiply => false,
+        };
+        Self {
+            is_dividing: flag(rule.loss == Loss::Divide),
+            is_either: flag(!is_stepped),
+            is_replaced: matches!(rule.loss, Loss::Zero | Loss::Exclude),
+            loss: if rule.loss == Loss::Exclude { f64::NEG_INFINITY } else { 0.0 },
+            is_left_out: rule.no_equity == NoEquity::LeaveOut,
+            is_by_side: rule.basis == Basis::PriceRatio,
+            wallet_floor: rule.wallet_floor as f64,
+        }
+    }
+}
+
+struct Fuse<'a, 'k> {
+    keys: &'a Keys<'k>,
+    start: usize,
+    out: &'a mut [f32],
+}
+
+impl Task for Fuse<'_, '_> {
+    /// Whether every value read lies within its range.
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(mut self) -> bool {
+        match self.keys.venue.rule.basis {
+            Basis::MarkValue => self.by_factor::<MARK>(),
+            Basis::Equity => self.by_source::<EQUITY, NONE>(),
+            Basis::PriceRatio | Basis::PriceRatioLiteral => self.by_factor::<RATIO>(),
+            Basis::Wallet => self.by_factor::<WALLET>(),
+            _ => self.by_factor::<ENTRY>(),
+        }
+    }
+}
+
+impl Fuse<'_, '_> {
+    #[inline(always)]
+    fn by_factor<const BASIS: u8>(&mut self) -> bool {
+        match self.keys.venue.rule.factor {
+            Factor::BankruptcyDistance | Factor::NotionalOverEquity => {
+                self.by_source::<BASIS, NOTIONAL>()
+            }
+            Factor::MaintenanceOverEquity => self.by_source::<BASIS, MAINTENANCE>(),
+            Factor::LeverageSetting => self.by_source::<BASIS, LEVERAGE>(),
+            _ => self.by_source::<BASIS, NONE>(),
+        }
+    }
+
+    #[inline(always)]
+    fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
+        let venue = &self.keys.venue;
+        let is_own = venue.columns.account.is_none()
+            || (venue.rule.is_own_equity() && BASIS != WALLET)
+            || (BASIS != EQUITY && BASIS != WALLET && (FACTOR == NONE || FACTOR == LEVERAGE));
+        if is_own {
+            self.blocks::<BASIS, FACTOR, true>()
+        } else {
+            self.blocks::<BASIS, FACTOR, false>()
+        }
+    }
+
+    #[inline(always)]
+    fn blocks<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+        let mut block = Block {
+            value: [0.0; BLOCK],
+            kind: [0.0; BLOCK],
+            equity: [0; BLOCK],
+            own: [1.0; BLOCK],
+            factor: [0; BLOCK],
+            wallet: [0; BLOCK],
+        };
+        if let Rates::One(market) = self.keys.rates {
+            let (value, kind) = self.keys.values[market];
+            (block.value, block.kind) = ([value; BLOCK], [kind; BLOCK]);
+        }
+        let terms = Terms::new(self.keys.venue.rule);
+        let mut bits = 0u64;
+        let last = self.out.len() - BLOCK;
+        for at in (0..last).step_by(BLOCK) {
+            self.block::<BASIS, FACTOR, OWN>(at, &terms, &mut block, &mut bits);
+        }
+        // The last block overlaps the one before: rows that come twice get the same key.
+        self.block::<BASIS, FACTOR, OWN>(last, &terms, &mut block, &mut bits);
+        bits >> 52 == 0
+    }
+
+    #[inline(always)]
+    fn block<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &mut self,
+        at: usize,
+        terms: &Terms,
+        block: &mut Block,
+        bits: &mut u64,
+    ) {
+        let columns = &self.keys.venue.columns;
+        let start = self.start + at;
+        if let Rates::Each(market) = self.keys.rates {
+            for (place, &code) in market[start..start + BLOCK].iter().enumerate() {
+                (block.value[place], block.kind[place]) = self.keys.values[code as usize];
+            }
+        }
+        if !OWN {
+            self.gather::<BASIS, FACTOR>(start, block);
+        }
+        let margin = slice(columns.margin, start, &block.equity);
+        let factor = match FACTOR {
+            LEVERAGE => slice(columns.leverage, start, &block.factor),
+            _ => slice(columns.maintenance_margin, start, &block.factor),
+        };
+        let rows = Rows {
+            lots: &columns.lots[start..start + BLOCK],
+            entry: &columns.entry_value[start..start + BLOCK],
+            equity: if OWN { margin } else { &block.equity },
+            factor: if OWN || FACTOR == LEVERAGE { factor } else { &block.factor },
+            wallet: if OWN { margin } else { &block.wallet },
+            value: &block.value,
+            kind: &block.kind,
+            own: &block.own,
+        };
+        for ahead in (start + AHEAD..start + AHEAD + BLOCK).step_by(8) {
+            prefetch(columns.lots, ahead);
+            prefetch(columns.entry_value, ahead);
+            if OWN && (FACTOR != NONE || BASIS == EQUITY || BASIS == WALLET) {
+                prefetch(columns.margin.unwrap_or(&[]), ahead);
+            }
+        }
+        let out = &mut self.out[at..at + BLOCK];
+        let (mut seen, mut doubt) = (0u64, 0u64);
+        for (i, out) in out.iter_mut().enumerate() {
+            let key = rows.key::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
+            doubt |= u64::from(key.is_nan());
+            *out = key as f32;
+        }
+        *bits |= seen;
+        if doubt == 1 && seen >> 52 == 0 {
+            for (i, out) in out.iter_mut().enumerate() {
+                if out.is_nan() {
+                    *out = self.keys.exact(start + i);
+                }
+            }
+        }
+    }
+
+    /// Values of the rows' accounts, or of the rows themselves where they stand on their own.
+    #[inline(always)]
+    fn gather<const BASIS: u8, const FACTOR: u8>(&self, start: usize, block: &mut Block) {
+        let Venue { columns, accounts, rule, .. } = &self.keys.venue;
+        let rows = start..start + BLOCK;
+        let account = columns.account.map_or(&[][..], |account| &account[rows.clone()]);
+        for (own, &code) in block.own.iter_mut().zip(account) {
+            *own = if code == OWN_MARGIN || rule.is_own_equity() { 1.0 } else { 0.0 };
+        }
+        let margin = columns.margin.map(|margin| &margin[rows.clone()]);
+        if rule.is_own_equity() {
+            block.equity.copy_from_slice(margin.unwrap_or(&[i64::MIN; BLOCK]));
+        } else if FACTOR != NONE || BASIS == EQUITY {
+            pick(account, accounts.equity, margin, &mut block.equity);
+        }
+        if FACTOR == MAINTENANCE {
+            let own = columns.maintenance_margin.map(|margin| &margin[rows]);
+            pick(account, accounts.maintenance_margin, own, &mut block.factor);
+        }
+        if BASIS == WALLET {
+            pick(account, accounts.wallet_balance, margin, &mut block.wallet);
+        }
+    }
+}
+
+/// Columns of a block.
+struct Rows<'a> {
+    lots: &'a [i64],
+    entry: &'a [i64],
+    equity: &'a [i64],
+    factor: &'a [i64],
+    wallet: &'a [i64],
+    value: &'a [f64; BLOCK],
+    kind: &'a [f64; BLOCK],
+    own: &'a [f64; BLOCK],
+}
+
+impl Rows<'_> {
+    /// The key of a row, NaN where it is in doubt; `seen` gets a bit from 52 up where a value is
+    /// out of range.
+    #[inline(always)]
+    fn key<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &self,
+        terms: &Terms,
+        i: usize,
+        seen: &mut u64,
+    ) -> f64 {
+        let (lots, entry) = (to_float(self.lots[i], seen), to_float(self.entry[i], seen));
+        // No lots, or an entry value below zero, are out of range as well.
+        *seen |= u64::from(lots == 0.0) << 63 | (self.entry[i] as u64 & 1 << 63);
+        let signed = lots * self.value[i];
+        let mark = signed.abs();
+        let profit = self.kind[i] * (signed - entry.copysign(lots));
+        let size = mark + entry;
+        let has_equity = BASIS == EQUITY || FACTOR == NOTIONAL || FACTOR == MAINTENANCE;
+        let mut equity = 1.0;
+        if has_equity {
+            let money = to_float(self.equity[i], seen);
+            equity = if OWN { money + profit } else { money + self.own[i] * profit };
+        }
+        let up = if terms.is_by_side { self.kind[i] * lots } else { self.kind[i] };
+        let (num, den) = match BASIS {
+            MARK => (profit, mark),
+            EQUITY => (profit, equity),
+            WALLET => (profit.max(0.0), to_float(self.wallet[i], seen).max(terms.wallet_floor)),
+            RATIO if up > 0.0 => (mark, entry),
+            RATIO => (entry, mark),
+            _ => (profit, entry),
+        };
+        let factor = match FACTOR {
+            NOTIONAL => mark,
+            MAINTENANCE | LEVERAGE => to_float(self.factor[i], seen),
+            _ => 1.0,
+        };
+        let divisor = match FACTOR {
+            NONE => 1.0,
+            LEVERAGE => 1_000_000.0,
+            _ => equity,
+        };
+        let guard = if OWN { size } else { size * self.own[i] };
+        let parts = Parts { profit, size, num, den, factor, divisor, equity, guard };
+        if has_equity {
+            parts.judged::<BASIS, FACTOR>(terms)
+        } else {
+            parts.settled::<BASIS, FACTOR>(terms, 1)
+        }
+    }
+}
+
+/// One row's numbers.
+#[derive(Clone, Copy)]
+struct Parts {
+    profit: f64,
+    size: f64,
+    num: f64,
+    den: f64,
+    factor: f64,
+    divisor: f64,
+    equity: f64,
+    /// Size that the equity's error goes by: none where the equity is a whole number.
+    guard: f64,
+}
+
+impl Parts {
+    /// The key of a row whose equity counts.
+    #[inline(always)]
+    fn judged<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms) -> f64 {
+        let is_positive = flag(self.guard <= LIMIT * self.equity) & flag(self.equity > 0.0);
+        let key = self.settled::<BASIS, FACTOR>(terms, is_positive);
+        let has_basis = flag(BASIS == EQUITY) | self.has_basis::<BASIS>();
+        let zero = if has_basis == 1 { 0.0 } else { f64::NAN };
+        let without = if terms.is_left_out { f64::NEG_INFINITY } else { zero };
+        if self.equity <= -SURE_EQUITY * self.guard { without } else { key }
+    }
+
+    #[inline(always)]
+    fn has_basis<const BASIS: u8>(self) -> i64 {
+        flag(self.den > 0.0) & flag(BASIS != RATIO || self.num > 0.0)
+    }
+
+    #[inline(always)]
+    fn settled<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms, is_sure: i64) -> f64 {
+        let Self { profit, size, num, den, factor, divisor, .. } = self;
+        let is_loss = profit < 0.0;
+        let is_clear = flag(profit.abs() > SURE_SIGN * size);
+        let swap = if FACTOR == NONE { 0 } else { terms.is_dividing & flag(is_loss) };
+        let top = if swap == 1 { divisor } else { factor };
+        let bottom = if swap == 1 { factor } else { divisor };
+        let below = den * bottom;
+        let mut sure = is_sure & flag(below > 0.0) & flag(factor >= 0.0);
+        if BASIS == RATIO {
+            sure &= flag(num > 0.0) & (is_clear | terms.is_either);
+        } else {
+            let is_either = if FACTOR == NONE {
+                1
+            } else {
+                flag(size * bottom <= LIMIT * (den * top)) | (1 - terms.is_dividing)
+            };
+            sure &= flag(size * top <= LIMIT * below) & (is_clear | (is_either & terms.is_either));
+        }
+        let mut key = num * top / below;
+        key = if sure == 1 { key } else { f64::NAN };
+        if terms.is_replaced {
+            let at_a_loss = flag(is_loss) & is_clear & is_sure & self.has_basis::<BASIS>();
+            key = if at_a_loss == 1 { terms.loss } else { key };
+        }
+        key
+    }
+}
+
+/// A truth as wide as the floats, for the vectors.
+#[inline(always)]
+fn flag(truth: bool) -> i64 {
+    i64::from(truth)
+}
+
+#[inline(always)]
+fn slice<'a>(column: Option<&'a [i64]>, start: usize, other: &'a [i64; BLOCK]) -> &'a [i64] {
+    column.map_or(other, |values| &values[start..start + BLOCK])
+}
+
+/// Values of accounts; what points into nowhere is out of range.
+#[inline(always)]
+fn pick(account: &[u32], table: Option<&[i64]>, own: Option<&[i64]>, values: &mut [i64; BLOCK]) {
+    let table = table.unwrap_or(&[]);
+    for (place, (value, &code)) in values.iter_mut().zip(account).enumerate() {
+        *value = match table.get(code as usize) {
+            Some(&found) => found,
+            None if code == OWN_MARGIN => own.map_or(i64::MIN, |own| own[place]),
+            None => i64::MIN,
+        };
+    }
+}
