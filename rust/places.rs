@@ -80,7 +80,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_place_of_each_set_is_found_once(sets in prop::collection::vec(any::<u64>(), 1..20)) {
+        fn every_place_of_each_set_is_found_once(
+            sets in prop::collection::vec(any::<u64>(), 1..20),
+        ) {
             let mut found = Found::new(sets.len() * PLACES);
             let mut expected = Vec::new();
             for (at, &set) in sets.iter().enumerate() {

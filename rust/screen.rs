@@ -20,10 +20,10 @@ use crate::simd::{Task, dispatch, prefetch};
 const BLOCK: usize = 128;
 /// Sets of places in a block.
 const SETS: usize = BLOCK / PLACES;
-/// Blocks whose rows are looked through before the accounts of the first are read.
-const PIECE: usize = 32;
 /// Blocks between asking for an account's line of memory and reading it.
 const AHEAD: usize = 4;
+/// Blocks whose sets are kept.
+const RING: usize = 8;
 /// Of so many places of a set a loop over all is quicker than one over those that count.
 const MANY: u32 = 26;
 /// Values of what a rule does not read.
@@ -40,10 +40,15 @@ const MARK: u8 = 5;
 const NONE: u8 = 0;
 const NOTIONAL: u8 = 1;
 const MAINTENANCE: u8 = 2;
+// Where equities are read: in the position's own columns, in the account of each row, or in the
+// accounts of some.
+const OWN: u8 = 0;
+const ALL: u8 = 1;
+const SOME: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
-    worth: [[u64; SETS]; PIECE],
+    worth: [[u64; SETS]; RING],
     equity: [i64; BLOCK],
     maintenance: [i64; BLOCK],
     wallet: [i64; BLOCK],
@@ -128,29 +133,31 @@ impl Screen<'_, '_> {
     #[inline(always)]
     fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
         if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
-            self.by_sign::<BASIS, FACTOR, true>()
+            self.by_sign::<BASIS, FACTOR, OWN>()
+        } else if self.is_gathering_all {
+            self.by_sign::<BASIS, FACTOR, ALL>()
         } else {
-            self.by_sign::<BASIS, FACTOR, false>()
+            self.by_sign::<BASIS, FACTOR, SOME>()
         }
     }
 
     #[inline(always)]
-    fn by_sign<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+    fn by_sign<const BASIS: u8, const FACTOR: u8, const SOURCE: u8>(&mut self) -> bool {
         if self.floor < 0.0 && self.scorer.rule.loss == Loss::Divide {
-            self.scan::<BASIS, FACTOR, OWN, true>()
+            self.scan::<BASIS, FACTOR, SOURCE, true>()
         } else {
-            self.scan::<BASIS, FACTOR, OWN, false>()
+            self.scan::<BASIS, FACTOR, SOURCE, false>()
         }
     }
 
     #[inline(always)]
-    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn scan<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
     ) -> bool {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
         let mut tables = Tables {
-            worth: [[0; SETS]; PIECE],
+            worth: [[0; SETS]; RING],
             equity: [0; BLOCK],
             maintenance: [0; BLOCK],
             wallet: [0; BLOCK],
@@ -158,29 +165,36 @@ impl Screen<'_, '_> {
         let blocks = (self.end - self.start) / BLOCK;
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
-            if !OWN {
-                let place = number % PIECE;
-                if place == 0 {
-                    let count = PIECE.min(blocks - number);
-                    self.look_ahead::<BASIS, FACTOR>(at, count, &mut tables.worth);
+            if SOURCE != OWN {
+                let first = if number == 0 { 0 } else { number + AHEAD };
+                let ahead = if SOURCE == ALL { 0 } else { number + AHEAD + 1 };
+                for next in first..blocks.min(ahead) {
+                    let start = self.start + next * BLOCK;
+                    let sets = self.worth::<BASIS>(start, &mut seen);
+                    self.fetch::<BASIS, FACTOR>(start, sets);
+                    tables.worth[next % RING] = sets;
                 }
-                if place + AHEAD < PIECE && number + AHEAD < blocks {
-                    let ahead = at + AHEAD * BLOCK;
-                    self.fetch::<BASIS, FACTOR>(ahead, tables.worth[place + AHEAD]);
-                }
-                if !self.gather::<BASIS, FACTOR>(at, place, &mut tables) {
+                let some = tables.worth[number % RING];
+                let sets = if SOURCE == ALL { [u64::MAX; SETS] } else { some };
+                if !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
                     return false;
+                }
+                if sets == [0; SETS] {
+                    continue;
                 }
             }
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
             let margin = block(columns.margin, at);
-            let equity = if OWN { margin } else { &tables.equity };
-            let wallet = if OWN { margin } else { &tables.wallet };
-            let maintenance =
-                if OWN { block(columns.maintenance_margin, at) } else { &tables.maintenance };
+            let equity = if SOURCE == OWN { margin } else { &tables.equity };
+            let wallet = if SOURCE == OWN { margin } else { &tables.wallet };
+            let maintenance = if SOURCE == OWN {
+                block(columns.maintenance_margin, at)
+            } else {
+                &tables.maintenance
+            };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
-            self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
+            self.judge::<BASIS, FACTOR, SOURCE, SWAP>(at, rows, &mut seen);
         }
         let mut at = self.start + blocks * BLOCK;
         while at < self.end {
@@ -192,7 +206,7 @@ impl Screen<'_, '_> {
     }
 
     #[inline(always)]
-    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn judge<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
         at: usize,
         rows: Rows<'_>,
@@ -204,7 +218,7 @@ impl Screen<'_, '_> {
         let mut all = -1i64;
         let mut bits = *seen;
         for i in 0..BLOCK {
-            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
+            let margin = terms.margin::<BASIS, FACTOR, SOURCE, SWAP>(&rows, i, &mut bits);
             // The sign bit says no: the score falls short, or the row stands on the other side.
             verdicts[i] = margin | (rows.lots[i] ^ other_side);
             all &= verdicts[i];
@@ -215,22 +229,6 @@ impl Screen<'_, '_> {
         }
         for (part, verdicts) in verdicts.chunks_exact(PLACES).enumerate() {
             self.found.add(at + part * PLACES, set_of(verdicts));
-        }
-    }
-
-    /// Finds the rows of some blocks whose account matters, and asks for those of the first ones.
-    #[inline(always)]
-    fn look_ahead<const BASIS: u8, const FACTOR: u8>(
-        &self,
-        start: usize,
-        count: usize,
-        worth: &mut [[u64; SETS]; PIECE],
-    ) {
-        for (place, sets) in worth.iter_mut().enumerate().take(count) {
-            *sets = self.worth::<BASIS>(start + place * BLOCK);
-        }
-        for place in 0..AHEAD.min(count) {
-            self.fetch::<BASIS, FACTOR>(start + place * BLOCK, worth[place]);
         }
     }
 
@@ -271,7 +269,7 @@ impl Screen<'_, '_> {
     fn gather<const BASIS: u8, const FACTOR: u8>(
         &self,
         at: usize,
-        place: usize,
+        sets: [u64; SETS],
         held: &mut Tables,
     ) -> bool {
         let Some(account) = self.scorer.columns.account else {
@@ -284,7 +282,7 @@ impl Screen<'_, '_> {
         for (table, values) in self.tables::<BASIS, FACTOR>().into_iter().zip(values) {
             if let Some(table) = table {
                 is_valid &= last < table.len();
-                pick(&held.worth[place], account, table, values);
+                pick(sets, account, table, values);
             }
         }
         is_valid
@@ -293,21 +291,22 @@ impl Screen<'_, '_> {
     /// Rows of a block whose account matters: of the side, and in profit where the cut is above
     /// zero and losers cannot be.
     #[inline(always)]
-    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
+    fn worth<const BASIS: u8>(&self, at: usize, seen: &mut u64) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
         let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
-        let (profits, all) = (i64::from(has_losers) - 1, i64::from(self.is_gathering_all) - 1);
+        let profits = i64::from(has_losers) - 1;
         let other_side = if self.side > 0 { 0 } else { -1 };
         let mut verdicts = [0i64; BLOCK];
-        let mut bits = 0;
+        let mut bits = *seen;
         for i in 0..BLOCK {
             let mark = (to_float(lots[i], &mut bits) * terms.value).abs();
             let entry = to_float(entry[i], &mut bits);
             let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
-            verdicts[i] = ((profit.to_bits() as i64 & profits) | (lots[i] ^ other_side)) & all;
+            verdicts[i] = (profit.to_bits() as i64 & profits) | (lots[i] ^ other_side);
         }
+        *seen = bits;
         let mut sets = [0; SETS];
         for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
             *set = set_of(verdicts);
@@ -354,7 +353,7 @@ impl Terms {
 
     /// Bits of n1·n2 + slack - c·d1·d2, whose sign says whether the row may reach the cut.
     #[inline(always)]
-    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn margin<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &self,
         rows: &Rows<'_>,
         i: usize,
@@ -366,7 +365,7 @@ impl Terms {
         let size = mark + entry;
         let equity = if BASIS != EQUITY && FACTOR == NONE {
             1.0
-        } else if OWN {
+        } else if SOURCE == OWN {
             to_float(rows.equity[i], bits) + profit
         } else {
             to_float(rows.equity[i], bits)
@@ -388,7 +387,7 @@ impl Terms {
         let divisor = if FACTOR == NONE { 1.0 } else { equity };
         let (factor, divisor) = if SWAP { (divisor, factor) } else { (factor, divisor) };
         let from_profit = if BASIS == RATIO { 0.0 } else { factor.abs() };
-        let from_equity = match (OWN, BASIS, FACTOR) {
+        let from_equity = match (SOURCE == OWN, BASIS, FACTOR) {
             (true, EQUITY, _) => self.cut.abs(),
             (true, _, NOTIONAL | MAINTENANCE) if SWAP => size,
             (true, _, NOTIONAL | MAINTENANCE) => self.cut.abs() * den,
@@ -420,7 +419,7 @@ fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
 
 /// Values of the accounts of some rows, or of more where that is as quick.
 #[inline(always)]
-fn pick(sets: &[u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
+fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
     let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
     for (&set, (account, values)) in sets.iter().zip(blocks) {
         if set.count_ones() < MANY {
@@ -441,9 +440,28 @@ fn pick(sets: &[u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; B
     }
 }
 
-/// Whether the values of the accounts that a rule reads all lie within their range.
+/// Whether a pass reads the accounts of all rows, and not only of those that can reach the cut.
+///
+/// So it does where neighbours' accounts lie side by side, for there a choice costs more than it
+/// spares, and where a table holds a value out of range, for whoever reads it has to be refused.
 #[must_use]
-pub fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
+pub fn reads_all_accounts(scorer: &Scorer<'_>) -> bool {
+    let Some(account) = scorer.columns.account.filter(|_| !scorer.rule.is_own_equity()) else {
+        return true;
+    };
+    let step = (account.len() / PAIRS).max(1);
+    let pairs = account.windows(2).step_by(step).map(|pair| pair[0].abs_diff(pair[1]) > NEAR);
+    let (far, near): (Vec<bool>, Vec<bool>) = pairs.partition(|&is_far| is_far);
+    far.len() <= near.len() || !are_tables_in_range(scorer)
+}
+
+/// Neighbours that are looked at for how accounts lie.
+const PAIRS: usize = 256;
+/// Places in a table that are about as quick to read as the same one.
+const NEAR: u32 = 64;
+
+/// Whether the values of the accounts that a rule reads all lie within their range.
+fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
     let (rule, accounts) = (scorer.rule, &scorer.accounts);
     let tables = [
         (rule.reads_equity(), accounts.equity),

@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::queue::Candidate;
 use crate::score::Scorer;
-use crate::screen::are_tables_in_range;
+use crate::screen::reads_all_accounts;
 use crate::sweep::{Kept, Sweep};
 
 /// Rows of a chunk: the unit of parallel work.
@@ -61,8 +61,7 @@ pub fn select(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
         return Err(Error::Argument { name: "lots", expected: "more than 0", got: lots });
     }
     let tiers = scorer.columns.tier.map_or(0, |tier| tier.iter().copied().max().unwrap_or(0));
-    let is_by_account = scorer.columns.account.is_some() && !scorer.rule.is_own_equity();
-    let is_gathering_all = is_by_account && !are_tables_in_range(scorer);
+    let is_gathering_all = reads_all_accounts(scorer);
     let mut selection = Selection { unfilled: lots, ..Selection::default() };
     for tier in 0..=tiers {
         let tier = scorer.columns.tier.map(|_| tier);

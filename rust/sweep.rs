@@ -335,12 +335,12 @@ impl Task for Reach<'_> {
         let (mut reached, mut sure) = (0u64, 0u64);
         let side = f64::from(self.side);
         for i in 0..LANE {
-            let (key, is_nice) = (self.lane.key[i], self.lane.is_nice[i] == 1);
-            let is_side = self.lane.parts.lots[i] * side > 0.0;
-            let is_reached = is_side & ((key >= self.floor) | !is_nice);
-            let is_sure = is_side & is_nice & (key > self.ceiling);
-            reached |= if is_reached { BITS[i] } else { 0 };
-            sure |= if is_sure { BITS[i] } else { 0 };
+            let (key, is_nice) = (self.lane.key[i], self.lane.is_nice[i] as u64);
+            let is_side = u64::from(self.lane.parts.lots[i] * side > 0.0);
+            let is_reached = is_side & (u64::from(key >= self.floor) | (1 - is_nice));
+            let is_sure = is_side & is_nice & u64::from(key > self.ceiling);
+            reached |= is_reached.wrapping_neg() & BITS[i];
+            sure |= is_sure.wrapping_neg() & BITS[i];
         }
         Marks { near: reached & !sure, sure }
     }
