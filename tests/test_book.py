@@ -132,6 +132,18 @@ def test_a_large_side_is_answered_from_kept_rows(rule: ScoreRule, distribution: 
             accounts=ranking.Accounts(**accounts),
         )
         answers.append(head.is_kept)
+        lights = ranking.lights(
+            ranking.Columns(**columns),
+            ranking.Rate(mark_num=mark, mark_den=drawn.mark_den),
+            rule=rule,
+            accounts=ranking.Accounts(**accounts),
+            weight="entries" if tick % 5 == 0 else "quantity",
+        )
+        some = rng.integers(len(lights), size=200)
+        seen = book.lights(
+            drawn.position_id[some], weight="entries" if tick % 5 == 0 else "quantity"
+        )
+        assert seen.tolist() == lights[some].tolist()
         order = np.argsort(head.position_id)
         wanted = np.argsort(drawn.position_id[expected.rows])
         ids = drawn.position_id[expected.rows][wanted]

@@ -4,7 +4,7 @@ A subject is (columns, accounts or None, rates, rule codes, instruction set), as
 Bad rows come back as a row number (-1 where there is none) beside the array.
 """
 
-from typing import Any, Self
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,7 @@ def values(
     rate: tuple[int, int, bool],
 ) -> tuple[npt.NDArray[np.int64] | None, int, int]: ...
 
+@final
 class Book:
     def __new__(
         cls,

@@ -31,8 +31,8 @@ pub struct Scale {
 
 /// Sides with fewer rows are sorted.
 const FEW: usize = 512;
-/// How many of its last moves around its last score an edge is looked for.
-const MOVES: f64 = 3.0;
+/// How many of its last moves around its last score an edge is looked for, first and then.
+const MOVES: [f64; 2] = [3.0, 24.0];
 
 /// The first entry of each band but the first, where there is one.
 #[derive(Debug, Clone)]
@@ -65,7 +65,9 @@ impl Edges {
     /// # Errors
     /// A value is out of range.
     pub fn new(venue: &Venue<'_>, scale: Scale, version: u64, old: Option<&Self>) -> Result<Self> {
-        let near = old.filter(|old| old.scale == scale).and_then(|old| old.near(venue));
+        let near = old
+            .filter(|old| old.scale == scale)
+            .and_then(|old| MOVES.iter().find_map(|moves| old.near(venue, *moves)));
         let mut found = match near {
             Some(firsts) => Self { version, scale, firsts, moves: Vec::new() },
             None => Self::sorted(venue, scale, version)?,
@@ -106,15 +108,16 @@ impl Edges {
     }
 
     /// The edges where they are near these; none where one is not, or the scale is not by rows.
-    fn near(&self, venue: &Venue<'_>) -> Option<Vec<Option<Candidate>>> {
+    fn near(&self, venue: &Venue<'_>, moves: f64) -> Option<Vec<Option<Candidate>>> {
         let columns = &venue.columns;
         let by_owner = self.scale.weight == Weight::Accounts && columns.owner.is_some();
-        if columns.len() < FEW || columns.tier.is_some() || by_owner {
+        let is_small = columns.len() < FEW || self.firsts.len() > MOST;
+        if is_small || columns.tier.is_some() || by_owner {
             return None;
         }
         let window = |(first, moved): (&Option<Candidate>, &f64)| {
             let key = first.as_ref()?.key;
-            let by = (MOVES * moved).max(64.0 * nice_error(key));
+            let by = (moves * moved).max(64.0 * nice_error(key));
             Some(Window { high: key + by, low: key - by, before: 0, within: Vec::new() })
         };
         let windows: Option<Vec<Window>> =
@@ -157,41 +160,30 @@ impl Edges {
         lane: &mut Lane,
     ) -> Tally {
         let (mut whole, mut found) = (0i128, windows.to_vec());
+        let by_lots = self.scale.weight == Weight::Quantity;
+        let bounds: Vec<(f64, f64)> = windows.iter().map(|w| (w.high, w.low)).collect();
         let end = rows.end;
         for at in rows.step_by(LANE) {
             let span = Span::Run(at, LANE.min(end - at));
             scorer.evaluate(span, lane);
-            let mut sizes = [1u64; LANE];
-            if self.scale.weight == Weight::Quantity {
-                let lots = &scorer.columns.lots[at..at + span.len()];
-                sizes.iter_mut().zip(lots).for_each(|(size, lots)| *size = lots.unsigned_abs());
-            }
             for place in 0..span.len() {
                 if lane.is_nice[place] == 0 {
                     let key = scorer.key(lane, place, at + place);
                     lane.key[place] = key.unwrap_or(f64::NEG_INFINITY);
                 }
             }
+            let mut sizes = [1i64; LANE];
+            if by_lots {
+                sizes[..span.len()].copy_from_slice(&scorer.columns.lots[at..at + span.len()]);
+            }
             lane.key[span.len()..].fill(f64::NEG_INFINITY);
-            whole += i128::from(dispatch(
-                scorer.level,
-                Above { keys: &lane.key, sizes: &sizes, floor: f64::MIN },
-            ));
-            for window in &mut found {
-                let (high, low) = (window.high, window.low);
-                let above = Above { keys: &lane.key, sizes: &sizes, floor: high.next_up() };
-                window.before += i128::from(dispatch(scorer.level, above));
-                if !dispatch(scorer.level, Within { keys: &lane.key, high, low }) {
-                    continue;
-                }
-                for place in 0..span.len() {
-                    if lane.key[place] <= high && lane.key[place] >= low {
-                        let row = at + place;
-                        if let Some(key) = scorer.key(lane, place, row) {
-                            let lots = scorer.columns.lots[row];
-                            window.within.push(Candidate::new(key, row, lots));
-                        }
-                    }
+            let keys = &lane.key;
+            let sums = dispatch(scorer.level, Sums { keys, sizes: &sizes, bounds: &bounds });
+            whole += i128::from(sums.whole);
+            for (place, window) in found.iter_mut().enumerate() {
+                window.before += i128::from(sums.before[place]);
+                if sums.is_within >> place & 1 == 1 {
+                    window.collect(scorer, at, span.len(), lane);
                 }
             }
         }
@@ -217,43 +209,57 @@ fn add((whole, mut windows): Tally, (more, others): Tally) -> Tally {
     (whole + more, windows)
 }
 
-/// The weight of the places of a lane whose key is not below a floor; 2^57 at most.
-struct Above<'a> {
-    keys: &'a Values,
-    sizes: &'a [u64; LANE],
-    floor: f64,
-}
-
-impl Task for Above<'_> {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run(self) -> u64 {
-        let mut sum = 0;
-        for i in 0..LANE {
-            sum += if self.keys[i] >= self.floor { self.sizes[i] } else { 0 };
+impl Window {
+    fn collect(&mut self, scorer: &Scorer<'_>, at: usize, count: usize, lane: &Lane) {
+        for place in 0..count {
+            if lane.key[place] > self.high || lane.key[place] < self.low {
+                continue;
+            }
+            if let Some(key) = scorer.key(lane, place, at + place) {
+                self.within.push(Candidate::new(key, at + place, scorer.columns.lots[at + place]));
+            }
         }
-        sum
     }
 }
 
-/// Whether a place of a lane has its key in a window.
-struct Within<'a> {
-    keys: &'a Values,
-    high: f64,
-    low: f64,
+/// Most edges that are looked for in one pass.
+const MOST: usize = 32;
+
+/// Weights of a lane: of all keys, and of those above each window; 2^57 at most.
+struct Weights {
+    whole: u64,
+    before: [u64; MOST],
+    /// A bit for each window that holds a key.
+    is_within: u32,
 }
 
-impl Task for Within<'_> {
-    type Output = bool;
+struct Sums<'a> {
+    keys: &'a Values,
+    sizes: &'a [i64; LANE],
+    bounds: &'a [(f64, f64)],
+}
+
+impl Task for Sums<'_> {
+    type Output = Weights;
 
     #[inline(always)]
-    fn run(self) -> bool {
-        let mut any = 0;
+    fn run(self) -> Weights {
+        let mut found = Weights { whole: 0, before: [0; MOST], is_within: 0 };
         for i in 0..LANE {
-            any |= u8::from(self.keys[i] <= self.high) & u8::from(self.keys[i] >= self.low);
+            let size = self.sizes[i].unsigned_abs();
+            found.whole += if self.keys[i] >= f64::MIN { size } else { 0 };
         }
-        any == 1
+        for (place, &(high, low)) in self.bounds.iter().enumerate().take(MOST) {
+            let (mut before, mut any) = (0, 0);
+            for i in 0..LANE {
+                let (key, size) = (self.keys[i], self.sizes[i].unsigned_abs());
+                before += if key > high { size } else { 0 };
+                any |= u64::from(key <= high) & u64::from(key >= low);
+            }
+            found.before[place] = before;
+            found.is_within |= (any as u32) << place;
+        }
+        found
     }
 }
 

@@ -286,7 +286,9 @@ class Book:
         Raises:
             InputError: as `set_marks` and `set_rates`.
         """
-        given = [] if rates is None else [(code, checked_rate("rate", r)) for code, r in rates.items()]
+        given = (
+            [] if rates is None else [(code, checked_rate("rate", r)) for code, r in rates.items()]
+        )
         if marks is not None:
             given += self._rates_at(marks)
         if given:

@@ -207,7 +207,9 @@ def _line(book: Book, drawn: Drawn, *, share: int, is_ordered: bool, ticks: int)
     mark, den = int(drawn.mark_num[0]), drawn.mark_den
     lots = max(1, drawn.open_interest(1) // share)
     rate = ranking.Rate(mark_num=mark, mark_den=den)
-    selected, kept, passed = 0, [], []
+    selected = 0
+    kept: list[float] = []
+    passed: list[float] = []
 
     def select() -> object:
         return ranking.select(side, rate, rule=_CASE.rule, side=1, lots=lots)
@@ -252,18 +254,19 @@ def _upserts(book: Book, drawn: Drawn) -> float:
 def _whole(drawn: Drawn) -> tuple[float, float, float, float]:
     """Floor, rerank, lights and Polars over a book of many markets."""
     book = _kept(drawn)
-    marks = [
-        {code: (int(num) + by, drawn.mark_den, False) for code, num in enumerate(drawn.mark_num)}
-        for by in (0, 1)
-    ]
-    turn = 0
+    rng = np.random.default_rng(11)
+    marks = drawn.mark_num.astype(np.float64)
 
     def rerank() -> object:
-        nonlocal turn
-        turn = 1 - turn
-        return book.rerank(rates=marks[turn])
+        rates = {code: (int(mark), drawn.mark_den, False) for code, mark in enumerate(marks)}
+        return book.rerank(rates=rates)
 
-    rerank_us = _median(rerank)
+    taken = []
+    for _ in range(2 * _ROUNDS):
+        marks *= np.exp(rng.normal(0, _STEP, drawn.markets))
+        taken.append(_taken(rerank))
+    # The first finds every edge by a sort, the second does not know yet how far edges move.
+    rerank_us = median(taken[2:])
     lights_us = _median(book.lights)
     scores = book.scores(drawn.position_id)[0]
     frame = pl.DataFrame({"market": drawn.market, "is_long": drawn.lots > 0, "score": scores})
