@@ -243,7 +243,8 @@ impl Screen<'_, '_> {
             if set.count_ones() < MANY {
                 for place in Bits(set) {
                     for table in tables.into_iter().flatten() {
-                        prefetch(table, account[place] as usize);
+                        let line = account[place] as usize;
+                        prefetch(table, line..line + 1);
                     }
                 }
             }
