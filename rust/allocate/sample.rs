@@ -40,7 +40,7 @@ impl Bracket {
     }
 }
 
-/// Runs of rows at a fixed stride, about as many rows as asked for; none where that is most of them.
+/// Runs of rows at a fixed stride, about as many as asked for; none where that is most of them.
 pub fn pick(count: usize, size: usize) -> Option<Vec<u32>> {
     let stride = count / size;
     if stride < 2 {
