@@ -231,9 +231,8 @@ def test_a_cut_only_reduces() -> None:
 )
 def test_a_holding_splits_without_loss(cash: int, lots: int, parts: list[int]) -> None:
     """Parts of a holding add to it, and each has its share of the cash within one unit a split."""
-    whole, taken = Holding(cash, lots), []
-    for part in parts:
-        taken.append(whole.split(min(part, abs(whole.lots))))
+    whole = Holding(cash, lots)
+    taken = [whole.split(min(part, abs(whole.lots))) for part in parts]
     for number, part in enumerate(taken, start=1):
         assert abs(part.cash * abs(lots) - cash * abs(part.lots)) <= number * abs(lots)
 
@@ -243,7 +242,7 @@ def test_a_holding_splits_without_loss(cash: int, lots: int, parts: list[int]) -
 
 @given(seed=st.integers(0, 10_000), settle=st.sampled_from([None, PriceKind.MARK]))
 def test_every_crash_adds_up(seed: int, settle: PriceKind | None) -> None:
-    """Fills are what accounts lost lots and money by; nobody grows; the requested lots are closed."""
+    """Fills are what accounts lost lots and money by, nobody grows, and no lot is lost."""
     course = replace(SMALL, seed=seed)
     found = simulate(course, venue=GENERIC, price=settle)
     accounts, fills = found.accounts, found.fills
@@ -363,6 +362,8 @@ def test_wrong_arguments_are_refused() -> None:
         simulate(SMALL, venue=GENERIC, policy="quue")
     with pytest.raises(InputError, match="path: expected 2 prices"):
         crash([850])
+    with pytest.raises(InputError, match="step 1: expected the largest position, 10 lots"):
+        crash([850, 10**12])
     with pytest.raises(InputError, match="settles by pool_bankruptcy"):
         simulate(SMALL, venue=Venue.load("bybit@2025-09"))
 

@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from deleverage.cli.check_door import check_command
 from deleverage.cli.exits import guarded
+from deleverage.cli.lab_door import generate_command, paper_command, replay_command
 from deleverage.cli.options import (
     INPUT_COLUMNS,
     AccountsOption,
@@ -30,6 +31,7 @@ from deleverage.cli.options import (
     VenueOption,
 )
 from deleverage.cli.repeats import refuse_repeats
+from deleverage.cli.simulate_door import compare_command, report_command, simulate_command
 
 __all__ = ["application", "run"]
 
@@ -191,6 +193,12 @@ def _plan(
 
 
 application.command("check", epilog=_INPUT_EPILOG)(check_command)
+application.command("paper", epilog=_EPILOG)(paper_command)
+application.command("generate", epilog=_EPILOG)(generate_command)
+application.command("replay", epilog=_EPILOG)(replay_command)
+application.command("simulate", epilog=_EPILOG)(simulate_command)
+application.command("compare", epilog=_INPUT_EPILOG)(compare_command)
+application.command("report", epilog=_EPILOG)(report_command)
 
 
 @application.command("venues", epilog=_EPILOG)
@@ -334,141 +342,6 @@ def _bench(
     if ticks:
         return measure_kept(course, shape=shape, output=output)
     return measure(course, is_readme_written=write_readme, shape=shape, output=output)
-
-
-@application.command("paper", epilog=_EPILOG)
-def _paper(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Published outputs of the replication.")
-    ],
-    *,
-    shape: FormatOption = None,
-    output: OutputOption = "-",
-) -> int:
-    """Recompute the tables of arXiv 2602.15182 from its published files, and read them again.
-
-    Beside each printed figure: the recomputed one, and the corrected reading (gross sums,
-    deficits counted once, only what is less fair than the reference).
-
-    Example: deleverage paper autodeleveraging-analysis/out
-    """
-    from deleverage.cli.paper import show_paper
-
-    return show_paper(directory, shape=shape, output=output)
-
-
-@application.command("generate", epilog=_EPILOG)
-def _generate(
-    *,
-    directory: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the dump is written.")
-    ],
-    positions: Annotated[
-        int, typer.Option("--positions", metavar="N", help="Open positions of each snapshot.")
-    ] = 221_422,
-    markets: Annotated[
-        int, typer.Option("--markets", metavar="N", help="Number of markets.")
-    ] = 182,
-    snapshots: Annotated[
-        int, typer.Option("--snapshots", metavar="N", help="Moments at which the book is written.")
-    ] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Another venue.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a dump that stands there.")
-    ] = False,
-    shape: FormatOption = None,
-) -> int:
-    """Write a synthetic venue: positions, accounts, marks and bankruptcies as Parquet.
-
-    It is calibrated to what was published about 2025-10-10 on Hyperliquid; its aggregates are
-    printed beside the published ones. The same seed gives the same venue.
-
-    Example: deleverage generate -o dump --positions 10000
-
-    Example: deleverage generate -o large --positions 10000000 --snapshots 10 --seed 7
-    """
-    from deleverage.cli.generate import write_dump
-    from deleverage.lab.generate_world import Request
-
-    request = Request(positions=positions, markets=markets, snapshots=snapshots, seed=seed)
-    return write_dump(directory, request, overwrite=overwrite, shape=shape)
-
-
-@application.command("replay", epilog=_EPILOG)
-def _replay(
-    dump: Annotated[Path, typer.Argument(metavar="DUMP", help="A dump, as `generate` writes it.")],
-    *,
-    venue: Annotated[
-        list[str],
-        typer.Option("--venue", metavar="NAME", help="An edition; may be repeated."),
-    ],
-    directory: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where results are written.")
-    ],
-    policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
-    ] = None,
-    shape: FormatOption = None,
-) -> int:
-    """Plan every bankruptcy of a dump under each venue, and sum up what each did.
-
-    A replay that was cut off goes on where it was when it is called again.
-
-    Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
-    """
-    from deleverage.cli.replay import replay_dump
-
-    policies = tuple(policy or ("queue",))
-    return replay_dump(dump, directory, venues=tuple(venue), policies=policies, shape=shape)
-
-
-@application.command("simulate", epilog=_EPILOG)
-def _simulate(
-    *,
-    venue: Annotated[
-        list[str] | None,
-        typer.Option("--venue", metavar="NAME", help="An edition; may be repeated."),
-    ] = None,
-    policy: Annotated[
-        list[str] | None,
-        typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another crash.")] = 0,
-    accounts: Annotated[
-        int, typer.Option("--accounts", metavar="N", min=4, help="Number of traders.")
-    ] = 400,
-    settle: Annotated[
-        str | None,
-        typer.Option("--settle", metavar="PRICE", help="Settle at this, not by the edition."),
-    ] = None,
-    table: Annotated[
-        str,
-        typer.Option("--table", metavar="summary|steps|accounts|fills|lights|waves"),
-    ] = "summary",
-    shape: FormatOption = None,
-    output: OutputOption = "-",
-) -> int:
-    """Simulate a crash, a squeeze and another fall: what each policy leaves for the next round.
-
-    Prices jump, the order book empties and refills, traders are called and liquidated, the pool
-    pays, and what is left is closed against the other side by each policy. Everything is whole
-    numbers and adds to zero in every step. Without --policy every policy is played.
-
-    Example: deleverage simulate --policy queue --policy pro-rata
-
-    Example: deleverage simulate --venue bitmex --table steps -o steps.parquet
-    """
-    from deleverage.cli.simulate import Crash, show_simulation
-
-    crash = Crash(
-        venues=tuple(venue or ("generic",)),
-        policies=tuple(policy or ()),
-        seed=seed,
-        accounts=accounts,
-        settle=settle,
-    )
-    return show_simulation(crash, table=table, shape=shape, output=output)
 
 
 @_importers.command("hyperliquid-adl", epilog=_EPILOG)

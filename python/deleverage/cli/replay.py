@@ -43,13 +43,15 @@ def replay_dump(
         OutputError: standard output cannot be written.
     """
     sink = Sink.of(shape, "-", allowed=tuple(Format))
-    unknown = [name for name in policies if name not in POLICIES]
+    # Options are written with either dash: `pro_rata` is `pro-rata`.
+    asked = tuple(dict.fromkeys(name.replace("_", "-") for name in policies))
+    unknown = [name for name in asked if name not in POLICIES]
     if unknown:
         known = ", ".join(POLICIES)
         raise InputError(f"--policy: expected one of {known}, got {unknown[0]!r}")
     opened = Dump.open(dump)
     editions = [venue_of(name) for name in venues]
-    chosen = {name: POLICIES[name] for name in policies}
+    chosen = {name: POLICIES[name] for name in asked}
     with bar("replaying", 0) as report:
         run = replay(opened, directory, venues=editions, policies=chosen, progress=report)
     again = f", {run.resumed} of them done before" if run.resumed else ""

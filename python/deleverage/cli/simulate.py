@@ -11,9 +11,10 @@ from deleverage.cli.output import Sink, emit_frame
 from deleverage.cli.progress import bar
 from deleverage.cli.tables import Page
 from deleverage.errors import InputError
-from deleverage.lab.simulate import PRICES, Simulation, simulate
+from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_course import Course
 from deleverage.lab.simulate_policies import POLICIES, known_policies
+from deleverage.lab.simulate_run import PRICES
 from deleverage.lab.simulate_summary import tidy
 from deleverage.model.terms import PriceKind
 
@@ -120,7 +121,9 @@ def _page(frame: pl.DataFrame, table: str, *, is_terminal: bool) -> str:
     if table != "summary":
         page.frame(TITLES[table], frame)
         return str(page)
-    names = [f"{venue} {policy}" for venue, policy in frame.select("venue", "policy").rows()]
+    names = frame["policy"].to_list()
+    if frame["venue"].n_unique() > 1:
+        names = [f"{venue} {policy}" for venue, policy in frame.select("venue", "policy").rows()]
     measures = frame.drop("venue", "policy")
     rows = [(name, *(_shown(value) for value in measures[name])) for name in measures.columns]
     numeric = [False, *[True] * len(names)]

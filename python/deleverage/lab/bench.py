@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from deleverage.errors import InputError
 from deleverage.lab.bench_cases import CASES
 from deleverage.lab.bench_frames import measure_frames
+from deleverage.lab.bench_journal import measure_journal
 from deleverage.lab.bench_memory import measure_memory
 from deleverage.lab.bench_peers import (
     load,
@@ -39,7 +40,7 @@ from deleverage.lab.books import Book, generate
 __all__ = ["SECTIONS", "Report", "run", "write_readme"]
 
 #: Parts of a run, in the order they are taken.
-SECTIONS = ("select", "peers", "lights", "rank", "distributions", "memory", "frames")
+SECTIONS = ("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal")
 
 _FEWEST_POSITIONS = 1_000
 _QUICK_ROUNDS = 5
@@ -150,6 +151,7 @@ class _Run:
             "distributions": self._distributions,
             "memory": self._memory,
             "frames": self._frames,
+            "journal": self._journal,
         }
         return measure[name]()
 
@@ -198,6 +200,9 @@ class _Run:
             file_rounds=min(self.rounds, _FILE_ROUNDS),
             progress=self._progress,
         )
+
+    def _journal(self) -> Iterator[Measurement]:
+        return measure_journal(rounds=self.rounds, quick=self._quick, progress=self._progress)
 
     def _peers(self) -> Iterator[Measurement]:
         folder = peers_folder()

@@ -9,7 +9,8 @@ share of entry value and margins. The next snapshot is again what really was.
 Results are Parquet under the run's directory, a file each for one snapshot and market:
 
 - `fills`: event, venue, policy, rank_in_queue, position_id, account, side, qty_closed, qty_left,
-  price (null where the edition's price takes more than a plan knows);
+  price (null where the edition's price takes more than a plan knows); a policy without a queue
+  has its fills by position;
 - `events`: event, time, snapshot, market, bankrupt_side, venue, policy, requested, unfilled, fills,
   reason, price;
 - `metrics`: event, venue, policy and the measures of `replay_event`.

@@ -33,14 +33,16 @@ from deleverage.model.terms import PriceKind
 __all__ = ["ACCOUNTS", "FILLS", "LIGHTS", "STEPS", "Simulation", "simulate"]
 
 _INT = pl.Int64()
-STEPS = {
-    name: _INT
-    for name in (
-        *("step", "price", "depth", "called", "topped_up", "liquidated", "liquidated_lots"),
-        *("book_lots", "pool_balance", "pool_lots", "active", "adl_lots", "adl_accounts"),
-        *("unfilled_lots", "needed", "executed", "naked_lots", "naked_exposure", "naked_loss"),
-    )
-}
+_STEP_COLUMNS = (
+    *("step", "price", "depth", "called", "topped_up", "liquidated", "liquidated_lots"),
+    *("book_lots", "pool_balance", "pool_lots", "active", "adl_lots", "adl_accounts"),
+    *("unfilled_lots", "needed", "executed", "naked_lots", "naked_exposure", "naked_loss"),
+)
+_ACCOUNT_COLUMNS = (
+    *("lots_start", "lots_end", "equity_start", "equity_end", "topped_up", "endowment"),
+    *("place", "queued", "cut_lots", "lost", "naked_lots", "naked_loss", "liquidated_at"),
+)
+STEPS = dict.fromkeys(_STEP_COLUMNS, _INT)
 """One row a step: price (ticks), depth (lots the book takes from now on), called and liquidated
 (traders), topped_up (money), lots liquidated, taken by the book, deleveraged and left to the pool,
 pool_balance (money at the mark), pool_lots (signed), active (1 between start and stop line), needed
@@ -51,19 +53,16 @@ ACCOUNTS: dict[str, pl.DataType] = {
     "account": pl.String(),
     "side": pl.String(),
     "is_hedged": pl.Boolean(),
-    **{
-        name: _INT
-        for name in (
-            *("lots_start", "lots_end", "equity_start", "equity_end", "topped_up", "endowment"),
-            *("cut_lots", "lost", "naked_lots", "naked_loss", "liquidated_at"),
-        )
-    },
+    **dict.fromkeys(_ACCOUNT_COLUMNS, _INT),
 }
 """One row a trader: lots without sign, equity and money, endowment (profit just before the first
-deleveraging of his side, 0 or more), cut_lots and lost (lots deleveraged, and what that cost him
+deleveraging of his side, 0 or more), place and queued (in the queue then, 0 for none, and lots
+then), cut_lots and lost (lots deleveraged, and what that cost him
 against the mark), naked_lots and naked_loss as in the steps, liquidated_at (step, or null)."""
 FILLS = {
-    **{"step": _INT, "account": pl.String(), "side": pl.String()},
+    "step": _INT,
+    "account": pl.String(),
+    "side": pl.String(),
     **dict.fromkeys(("lots", "cash", "mark", "lost"), _INT),
 }
 """One row a cut: lots closed, cash that its trader received for them (below zero: paid), the mark
@@ -164,6 +163,8 @@ def _accounts(run: Run) -> pl.DataFrame:
         "equity_end": books.equity,
         "topped_up": notes.topped_up,
         "endowment": notes.endowment,
+        "place": notes.place,
+        "queued": notes.queued,
         "cut_lots": notes.cut,
         "lost": notes.lost,
         "naked_lots": run.naked_lots,

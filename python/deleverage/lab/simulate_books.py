@@ -94,8 +94,8 @@ class Books:
             traders: before the crash.
             course: price, depth and pool at the start.
         """
-        sign = np.sign(traders.lots)
-        cash = traders.margin - sign * traders.entry_value
+        paid = np.where(traders.lots > 0, traders.entry_value, -traders.entry_value)
+        cash: Int64 = traders.margin - paid
         total = int(cash.sum()) + course.pool
         return cls(
             cash=cash,

@@ -32,7 +32,7 @@ class Candidates:
         ids: (n,) int64, unique, 0 or more: the last tie key.
         rank: (n,) int64, place in the queue, 1 is cut first, each once.
         profit: (n,) int64, unrealised profit.
-        equity: (n,) int64.
+        equity: (n,) int64, or None where nobody says it.
         value: (n,) int64, what the lots are worth at the mark.
         exposure: (n,) int64, value of all that moves with the market, signed: hedges count.
         unit: what closing one lot takes off the exposure, exactly.
@@ -42,7 +42,7 @@ class Candidates:
     ids: Int64
     rank: Int64
     profit: Int64
-    equity: Int64
+    equity: Int64 | None
     value: Int64
     exposure: Int64
     unit: Fraction
@@ -129,7 +129,7 @@ def _leverage_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level."""
     from deleverage.policy import Contracts, LeverageDraining
 
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=candidates.equity)
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=_equity(candidates))
     return LeverageDraining(threads=1).allocate(given, lots).taken
 
 
@@ -137,7 +137,7 @@ def _factor_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level, hedges taken off first."""
     from deleverage.policy import Contracts, FactorDraining
 
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=candidates.equity)
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=_equity(candidates))
     rule = FactorDraining(exposure=candidates.exposure, unit=candidates.unit)
     return rule.allocate(given, lots).taken
 
@@ -148,14 +148,22 @@ def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
     from deleverage.policy.risk_weighted import Power
 
     # In whole numbers of any size: the product of a value and ppm does not fit 63 bits.
-    leverage = [
-        value * PPM // equity if equity > 0 else 0
-        for value, equity in zip(candidates.value.tolist(), candidates.equity.tolist(), strict=True)
-    ]
+    pairs = zip(candidates.value.tolist(), _equity(candidates).tolist(), strict=True)
+    leverage = [value * PPM // equity if equity > 0 else 0 for value, equity in pairs]
     given = Contracts(
         lots=candidates.lots, ids=_ids(candidates), leverage=np.array(leverage, np.int64)
     )
     return RiskWeighted(growth=Power(exponent=1)).allocate(given, lots).taken
+
+
+def _equity(candidates: Candidates) -> Int64:
+    """The equities, which must have been said."""
+    if candidates.equity is None:
+        raise InputError(
+            "equity: this policy reads it, and the edition's queue reads neither margin nor "
+            "equity, so that it was not taken in; use another edition or policy"
+        )
+    return candidates.equity
 
 
 def _ids(candidates: Candidates) -> NDArray[np.uint64]:

@@ -33,8 +33,8 @@ ROUNDS = {
     "deficit": pl.Int64(),
     "uncovered": pl.Int64(),
 }
-"""One row a round and trader who is present: endowment before it, what he paid, utility of the round
-less what he paid, whether he leaves after it; deficit and what nobody covered are the round's."""
+"""One row a round and trader who is present: endowment before it, what he paid, utility of the
+round less that, whether he leaves after it; deficit and what nobody covered are the round's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

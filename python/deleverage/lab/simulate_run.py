@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage import ranking
+from deleverage.errors import InputError
 from deleverage.lab.simulate_books import Books, Holding
 from deleverage.lab.simulate_course import PPM, Course, Traders
 from deleverage.lab.simulate_policies import Candidates, allocate
 from deleverage.model.records import Venue
+from deleverage.model.rules import ScoreRule
 from deleverage.model.terms import Completion, PriceKind
 
 __all__ = ["PRICES", "Notes", "Run"]
@@ -27,6 +29,8 @@ PRICES = (
 """The settlement prices that are simulated."""
 
 _WATCHED = 12
+# A quarter of what 63 bits hold: room for the moves of the liquidations within a step.
+_MOST = 2**61
 _SIDES = {1: "long", -1: "short"}
 _SHED_SHARE = 4  # of a step's depth the pool takes a quarter for itself
 _COUNTED = (
@@ -44,6 +48,8 @@ class Notes:
         lost: what that cost against the mark.
         basis: what the lots that a cut has left naked elsewhere were worth at the cut, signed.
         endowment: profit just before the first deleveraging of his side, 0 or more.
+        place: in the queue then, 0 for none.
+        queued: lots then.
         topped_up: money brought in.
         liquidated_at: step, -1 for never.
     """
@@ -52,21 +58,17 @@ class Notes:
     lost: Int64
     basis: Int64
     endowment: Int64
+    place: Int64
+    queued: Int64
     topped_up: Int64
     liquidated_at: Int64
 
     @classmethod
     def of(cls, count: int) -> "Notes":
         """Begin with nothing noted of `count` traders."""
-        cut, lost, basis, endowment, topped_up = (np.zeros(count, np.int64) for _ in range(5))
-        return cls(
-            cut=cut,
-            lost=lost,
-            basis=basis,
-            endowment=endowment,
-            topped_up=topped_up,
-            liquidated_at=np.full(count, -1, np.int64),
-        )
+        names = ("cut", "lost", "basis", "endowment", "place", "queued", "topped_up")
+        zeros = {name: np.zeros(count, np.int64) for name in names}
+        return cls(**zeros, liquidated_at=np.full(count, -1, np.int64))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -94,7 +96,7 @@ class Run:
     lights: list[tuple[int, str, int]] = field(default_factory=list)
     books: Books = field(init=False)
     notes: Notes = field(init=False)
-    rule: ranking.ScoreRule = field(init=False)
+    rule: ScoreRule = field(init=False)
     watched: Int64 = field(init=False)
     is_active: bool = False
     _now: dict[str, int] = field(default_factory=dict)
@@ -164,6 +166,12 @@ class Run:
         moved = books.price * target // self._target
         moved += (target - moved) * course.reversion // PPM
         books.price, self._target = max(1, moved), target
+        largest = int(np.abs(self.traders.lots).max(initial=0))
+        if books.price * largest * PPM >= _MOST:
+            raise InputError(
+                f"step {step}: expected the largest position, {largest} lots, to be worth less "
+                f"than {_MOST // PPM}, got a price of {books.price}; use smaller jumps or prices"
+            )
         books.market.cash -= course.income
         books.pool.cash += course.income
         if any(at == step for at, _ in course.jumps):
@@ -282,12 +290,14 @@ class Run:
         self.fills.append((step, f"t{row:05d}", side, closed, part.cash, books.price, lost))
 
     def _endow(self, side: int) -> None:
-        """Note everybody's profit before the first cut of a side."""
+        """Note everybody's profit and place before the first cut of a side."""
         if side in self._sides_cut:
             return
         self._sides_cut.add(side)
         rows = np.flatnonzero(np.sign(self.books.lots) == side)
         self.notes.endowment[rows] = np.maximum(self.books.profit[rows], 0)
+        self.notes.place[rows] = self._ranking(rows).rank
+        self.notes.queued[rows] = np.abs(self.books.lots[rows])
 
     def _settlement_price(self) -> int | None:
         """The price that a cut is settled at; None is the bankruptcy price."""

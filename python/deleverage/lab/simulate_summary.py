@@ -19,7 +19,8 @@ WAVES = {
 positions lacked at the marks, executed what those who were cut would have more by the mark at the
 wave's end if they had not been cut (arXiv 2602.15182: a markout; below zero counts as 0)."""
 SUMMARY = {
-    **{"venue": pl.String(), "policy": pl.String()},
+    "venue": pl.String(),
+    "policy": pl.String(),
     **dict.fromkeys(
         (
             *("liquidated", "liquidated_later", "adl_lots", "cut_accounts", "unfilled_lots"),
@@ -51,7 +52,7 @@ def waves(simulation: Simulation) -> pl.DataFrame:
     """
     steps = simulation.steps
     price = dict(zip(steps["step"].to_list(), steps["price"].to_list(), strict=True))
-    found = []
+    found: list[dict[str, object]] = []
     for group in _runs(steps.filter(pl.col("adl_lots") > 0)["step"].to_list()):
         first, last = group[0], group[-1]
         within = steps.filter(pl.col("step").is_between(first, last))

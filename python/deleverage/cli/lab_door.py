@@ -1,0 +1,96 @@
+"""The laboratory's commands as they are typed: `paper`, `generate`, `replay`."""
+
+# ruff: noqa: PLC0415 - a command's file is imported when the command runs
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deleverage.cli.options import FormatOption, OutputOption
+
+__all__ = ["generate_command", "paper_command", "replay_command"]
+
+
+def paper_command(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Published outputs of the replication.")
+    ],
+    *,
+    shape: FormatOption = None,
+    output: OutputOption = "-",
+) -> int:
+    """Recompute the tables of arXiv 2602.15182 from its published files, and read them again.
+
+    Beside each printed figure: the recomputed one, and the corrected reading (gross sums,
+    deficits counted once, only what is less fair than the reference).
+
+    Example: deleverage paper autodeleveraging-analysis/out
+    """
+    from deleverage.cli.paper import show_paper
+
+    return show_paper(directory, shape=shape, output=output)
+
+
+def generate_command(
+    *,
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the dump is written.")
+    ],
+    positions: Annotated[
+        int, typer.Option("--positions", metavar="N", help="Open positions of each snapshot.")
+    ] = 221_422,
+    markets: Annotated[
+        int, typer.Option("--markets", metavar="N", help="Number of markets.")
+    ] = 182,
+    snapshots: Annotated[
+        int, typer.Option("--snapshots", metavar="N", help="Moments at which the book is written.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Another venue.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a dump that stands there.")
+    ] = False,
+    shape: FormatOption = None,
+) -> int:
+    """Write a synthetic venue: positions, accounts, marks and bankruptcies as Parquet.
+
+    It is calibrated to what was published about 2025-10-10 on Hyperliquid; its aggregates are
+    printed beside the published ones. The same seed gives the same venue.
+
+    Example: deleverage generate -o dump --positions 10000
+
+    Example: deleverage generate -o large --positions 10000000 --snapshots 10 --seed 7
+    """
+    from deleverage.cli.generate import write_dump
+    from deleverage.lab.generate_world import Request
+
+    request = Request(positions=positions, markets=markets, snapshots=snapshots, seed=seed)
+    return write_dump(directory, request, overwrite=overwrite, shape=shape)
+
+
+def replay_command(
+    dump: Annotated[Path, typer.Argument(metavar="DUMP", help="A dump, as `generate` writes it.")],
+    *,
+    venue: Annotated[
+        list[str],
+        typer.Option("--venue", metavar="NAME", help="An edition; may be repeated."),
+    ],
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where results are written.")
+    ],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
+    ] = None,
+    shape: FormatOption = None,
+) -> int:
+    """Plan every bankruptcy of a dump under each venue, and sum up what each did.
+
+    A replay that was cut off goes on where it was when it is called again.
+
+    Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
+    """
+    from deleverage.cli.replay import replay_dump
+
+    policies = tuple(policy or ("queue",))
+    return replay_dump(dump, directory, venues=tuple(venue), policies=policies, shape=shape)
