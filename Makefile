@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types bench lock ci clean
+.PHONY: help setup demo demo-lab test soak lint format types bench lock ci clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -25,6 +25,12 @@ setup: $(BUILT) ## Make .venv, install the locked tools, build the package in re
 
 demo: $(BUILT) ## Run the engine on a small book: rank, lights, a plan and why.
 	$(BIN)/deleverage demo
+
+demo-lab: $(BUILT) ## Generate a crash of a million rows, replay it under five policies, write a report.
+	sh examples/lab.sh $(BIN)/deleverage out/lab
+
+soak: $(BUILT) ## Random events over every edition, each guarantee checked after each (EVENTS=40000).
+	cd tests && SOAK_EVENTS=$(or $(EVENTS),40000) ../$(BIN)/python -m soak
 
 test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
 	cargo test --locked --quiet
@@ -51,7 +57,7 @@ bench: $(BUILT) ## Measure the kernel and write benches/README.md.
 lock: ## Lock the Python tools again, with hashes.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
-		--no-emit-index-url --no-header --no-annotate --extra cli --extra bench --group dev \
+		--no-emit-index-url --no-header --no-annotate --extra cli --extra lab --extra bench --group dev \
 		pyproject.toml --output-file requirements/dev.lock
 
 ci: lint types test ## Run what the build machine runs.
@@ -73,5 +79,6 @@ $(TOOLS): requirements/dev.lock | $(VENV)/bin/python
 $(BUILT): $(TOOLS) $(KERNEL)
 	@command -v cargo >/dev/null \
 		|| { echo "setup: expected a Rust toolchain (cargo) on the path, got none; install it with rustup" >&2; exit 1; }
+	@echo "building the kernel in release mode: about a minute, once" >&2
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@

@@ -27,6 +27,12 @@ impl Exact {
         Self { sign: sign as i8, num, den: [basis.1.unsigned_abs(), factor.1.unsigned_abs()] }
     }
 
+    /// Sign, and the factors of numerator and denominator.
+    #[must_use]
+    pub fn parts(self) -> (i8, [u128; 2], [u128; 2]) {
+        (self.sign, self.num, self.den)
+    }
+
     /// The nearest float but for four roundings; zero is +0.0.
     #[must_use]
     pub fn to_f64(self) -> f64 {
@@ -75,7 +81,8 @@ fn compare_cross(a: &Exact, b: &Exact) -> Ordering {
 }
 
 /// The 256-bit product as (high, low).
-fn multiply(a: u128, b: u128) -> (u128, u128) {
+#[must_use]
+pub fn multiply(a: u128, b: u128) -> (u128, u128) {
     let mask = u128::from(u64::MAX);
     let (a1, a0) = (a >> 64, a & mask);
     let (b1, b0) = (b >> 64, b & mask);

@@ -5,8 +5,10 @@
 //! enough apart, the rest is compared exactly, so that threads, chunks, row order and instruction
 //! sets never change an answer.
 
+pub mod allocate;
 pub mod bands;
 pub mod bins;
+pub mod book;
 pub mod classes;
 pub mod columns;
 pub mod cuts;
@@ -19,6 +21,7 @@ pub mod lane;
 pub mod lights;
 pub mod load;
 pub mod order;
+pub mod places;
 pub mod quantise;
 pub mod queue;
 pub mod rank;
@@ -28,6 +31,7 @@ pub mod screen;
 pub mod select;
 pub mod simd;
 pub mod spread;
+pub mod sweep;
 
 #[cfg(feature = "python")]
 mod python;

@@ -16,6 +16,9 @@ use crate::score::Scorer;
 use crate::select::Request;
 use crate::simd::Level;
 
+mod allocate;
+mod book;
+
 // Vectors of one call are reused by the next instead of being handed back to the system, which
 // would clear their pages anew: at a tenth of a large side that is a third of the time.
 #[global_allocator]
@@ -261,6 +264,11 @@ mod core {
     use crate::quantise::{BadRow, Valuation};
     use pyo3::types::{PyAnyMethods, PyListMethods};
     use pyo3::{pyfunction, types::PyList};
+
+    #[pymodule_export]
+    use super::allocate::allocate;
+    #[pymodule_export]
+    use super::book::Book;
 
     type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
     type Selected<'py> = (

@@ -1,5 +1,7 @@
 //! Scores and places of all rows, by market and side.
 
+use std::sync::atomic::{AtomicI64, Ordering as AtomicOrdering};
+
 use rayon::prelude::*;
 
 use crate::columns::{Accounts, Columns, Rate};
@@ -58,45 +60,72 @@ impl<'a> Venue<'a> {
 /// A column, a market code or a rate is not what the rule needs, or a value is out of range.
 pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     let groups = venue.groups()?;
-    let pieces = groups.pieces(CHUNK);
-    let parts: Vec<Result<Vec<(f64, Reason)>>> = pieces
-        .par_iter()
-        .map(|piece| with_lane(|lane| score_piece(venue, &groups, piece, lane)))
-        .collect();
     let mut scores = vec![f64::NAN; venue.columns.len()];
     let mut reasons = vec![0u8; venue.columns.len()];
-    for (piece, part) in pieces.iter().zip(parts) {
-        for (place, (score, reason)) in piece.places.clone().zip(part?) {
-            let row = groups.row(place);
-            scores[row] = score;
-            reasons[row] = reason as u8;
+    let pieces = groups.pieces(CHUNK);
+    if groups.rows.is_some() {
+        let parts: Vec<Result<Vec<(f64, Reason)>>> =
+            pieces.par_iter().map(|piece| score_rows(venue, &groups, piece)).collect();
+        for (piece, part) in pieces.iter().zip(parts) {
+            for (place, (score, reason)) in piece.places.clone().zip(part?) {
+                let row = groups.row(place);
+                scores[row] = score;
+                reasons[row] = reason as u8;
+            }
         }
+        return Ok((scores, reasons));
     }
+    // Places are rows: each piece has its own part of what is handed over.
+    let (mut work, mut scores_left, mut reasons_left) =
+        (Vec::with_capacity(pieces.len()), &mut scores[..], &mut reasons[..]);
+    for piece in &pieces {
+        let (score, others) = scores_left.split_at_mut(piece.places.len());
+        let (reason, rest) = reasons_left.split_at_mut(piece.places.len());
+        (scores_left, reasons_left) = (others, rest);
+        work.push((piece, score, reason));
+    }
+    work.into_par_iter().try_for_each(|(piece, scores, reasons)| {
+        let mut place = 0;
+        score_piece(venue, &groups, piece, |score, reason| {
+            (scores[place], reasons[place]) = (score, reason as u8);
+            place += 1;
+        })
+    })?;
     Ok((scores, reasons))
 }
 
+fn score_rows(venue: &Venue<'_>, groups: &Groups, piece: &Segment) -> Result<Vec<(f64, Reason)>> {
+    let mut found = Vec::with_capacity(piece.places.len());
+    score_piece(venue, groups, piece, |score, reason| found.push((score, reason)))?;
+    Ok(found)
+}
+
+/// Hands over score and reason of each place of a piece, in order.
 fn score_piece(
     venue: &Venue<'_>,
     groups: &Groups,
     piece: &Segment,
-    lane: &mut Lane,
-) -> Result<Vec<(f64, Reason)>> {
+    mut hand_over: impl FnMut(f64, Reason),
+) -> Result<()> {
     let scorer = venue.scorer(piece.market);
-    let mut found = Vec::with_capacity(piece.places.len());
-    for span in groups.spans(piece.places.clone()) {
-        scorer.evaluate(span, lane);
-        if !lane.is_valid {
-            return Err(venue.columns.first_out_of_range(&venue.accounts));
+    with_lane(|lane| {
+        for span in groups.spans(piece.places.clone()) {
+            scorer.evaluate(span, lane);
+            if !lane.is_valid {
+                return Err(venue.columns.first_out_of_range(&venue.accounts));
+            }
+            for place in 0..span.len() {
+                let row = span.row(place);
+                match scorer.key(lane, place, row) {
+                    Some(key) => hand_over(key, Reason::Scored),
+                    None => {
+                        hand_over(f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored));
+                    }
+                }
+            }
         }
-        for place in 0..span.len() {
-            let row = span.row(place);
-            found.push(match scorer.key(lane, place, row) {
-                Some(key) => (key, Reason::Scored),
-                None => (f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored)),
-            });
-        }
-    }
-    Ok(found)
+        Ok(())
+    })
 }
 
 /// Place of each row within its market and side, 1 the first to be cut; 0 where it has none.
@@ -105,17 +134,20 @@ fn score_piece(
 /// As [`score`].
 pub fn rank(venue: &Venue<'_>) -> Result<Vec<i64>> {
     let groups = venue.groups()?;
-    let queues: Vec<Result<Vec<Vec<Candidate>>>> =
-        groups.segments.par_iter().map(|segment| queues(venue, &groups, segment)).collect();
-    let mut ranks = vec![0i64; venue.columns.len()];
-    for sides in queues {
-        for queue in sides? {
-            for (place, candidate) in queue.iter().enumerate() {
-                ranks[candidate.row as usize] = place as i64 + 1;
-            }
+    let ranks: Vec<AtomicI64> =
+        (0..venue.columns.len()).into_par_iter().map(|_| AtomicI64::new(0)).collect();
+    groups.segments.par_iter().try_for_each(|segment| {
+        for queue in queues(venue, &groups, segment)? {
+            queue.par_chunks(CHUNK).enumerate().for_each(|(chunk, part)| {
+                for (place, candidate) in (chunk * CHUNK + 1..).zip(part) {
+                    // A row stands in one queue: nobody else writes here.
+                    ranks[candidate.row as usize].store(place as i64, AtomicOrdering::Relaxed);
+                }
+            });
         }
-    }
-    Ok(ranks)
+        Ok(())
+    })?;
+    Ok(ranks.into_iter().map(AtomicI64::into_inner).collect())
 }
 
 /// Both sides' queues of one market, in order.
@@ -136,9 +168,11 @@ pub fn queues(
             with_lane(|lane| candidates(&scorer, groups, places, lane))
         })
         .collect();
-    let mut sides = [Vec::new(), Vec::new()];
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+    let count = |side: usize| parts.iter().map(|part| part[side].len()).sum();
+    let mut sides = [0, 1].map(|side| Vec::with_capacity(count(side)));
     for part in parts {
-        for (side, mut found) in sides.iter_mut().zip(part?) {
+        for (side, mut found) in sides.iter_mut().zip(part) {
             side.append(&mut found);
         }
     }
@@ -226,7 +260,9 @@ fn sort_in_buckets(side: &mut [Candidate]) {
 }
 
 fn spread(part: &[Candidate], splitters: &[f64]) -> Vec<Vec<Candidate>> {
-    let mut buckets = vec![Vec::new(); BUCKETS];
+    let likely = part.len() / BUCKETS * 5 / 4 + 16;
+    let mut buckets: Vec<Vec<Candidate>> =
+        (0..BUCKETS).map(|_| Vec::with_capacity(likely)).collect();
     for candidate in part {
         buckets[splitters.partition_point(|&s| s > candidate.key)].push(*candidate);
     }

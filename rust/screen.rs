@@ -8,12 +8,26 @@
 //! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
 //! no row that counts is lost; the few that come along are judged by their lane.
 
+use rayon::prelude::*;
+
 use crate::load::to_float;
+use crate::places::{BITS, Bits, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
-use crate::simd::Task;
+use crate::select::CHUNK;
+use crate::simd::{Task, dispatch, prefetch};
 
 const BLOCK: usize = 128;
+/// Sets of places in a block.
+const SETS: usize = BLOCK / PLACES;
+/// Blocks between asking for an account's line of memory and reading it.
+const AHEAD: usize = 4;
+/// Blocks whose sets are kept.
+const RING: usize = 8;
+/// Of so many places of a set a loop over all is quicker than one over those that count.
+const MANY: u32 = 26;
+/// Values of what a rule does not read.
+static NOTHING: [i64; BLOCK] = [0; BLOCK];
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
 
 // Codes of the formulas, const generics so that each loop is free of branches.
@@ -26,9 +40,15 @@ const MARK: u8 = 5;
 const NONE: u8 = 0;
 const NOTIONAL: u8 = 1;
 const MAINTENANCE: u8 = 2;
+// Where equities are read: in the position's own columns, in the account of each row, or in the
+// accounts of some.
+const OWN: u8 = 0;
+const ALL: u8 = 1;
+const SOME: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
+    worth: [[u64; SETS]; RING],
     equity: [i64; BLOCK],
     maintenance: [i64; BLOCK],
     wallet: [i64; BLOCK],
@@ -46,8 +66,10 @@ pub struct Screen<'a, 's> {
     pub start: usize,
     /// Row behind the last.
     pub end: usize,
+    /// Whether the accounts of all rows are read, for a value out of range to be found.
+    pub is_gathering_all: bool,
     /// Where rows that may count are put, in increasing order.
-    pub kept: &'a mut Vec<u32>,
+    pub found: &'a mut Found,
 }
 
 /// Whether there is a division-free pass for the scorer's rule and columns down to a floor.
@@ -111,53 +133,80 @@ impl Screen<'_, '_> {
     #[inline(always)]
     fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
         if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
-            self.by_sign::<BASIS, FACTOR, true>()
+            self.by_sign::<BASIS, FACTOR, OWN>()
+        } else if self.is_gathering_all {
+            self.by_sign::<BASIS, FACTOR, ALL>()
         } else {
-            self.by_sign::<BASIS, FACTOR, false>()
+            self.by_sign::<BASIS, FACTOR, SOME>()
         }
     }
 
     #[inline(always)]
-    fn by_sign<const BASIS: u8, const FACTOR: u8, const OWN: bool>(&mut self) -> bool {
+    fn by_sign<const BASIS: u8, const FACTOR: u8, const SOURCE: u8>(&mut self) -> bool {
         if self.floor < 0.0 && self.scorer.rule.loss == Loss::Divide {
-            self.scan::<BASIS, FACTOR, OWN, true>()
+            self.scan::<BASIS, FACTOR, SOURCE, true>()
         } else {
-            self.scan::<BASIS, FACTOR, OWN, false>()
+            self.scan::<BASIS, FACTOR, SOURCE, false>()
         }
     }
 
     #[inline(always)]
-    fn scan<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn scan<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
     ) -> bool {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
-        let mut tables = Tables { equity: [0; BLOCK], maintenance: [0; BLOCK], wallet: [0; BLOCK] };
-        let mut at = self.start;
-        while at + BLOCK <= self.end {
-            if !OWN && !self.gather::<BASIS, FACTOR>(at, &mut tables) {
-                return false;
+        let mut tables = Tables {
+            worth: [[0; SETS]; RING],
+            equity: [0; BLOCK],
+            maintenance: [0; BLOCK],
+            wallet: [0; BLOCK],
+        };
+        let blocks = (self.end - self.start) / BLOCK;
+        for number in 0..blocks {
+            let at = self.start + number * BLOCK;
+            if SOURCE != OWN {
+                let first = if number == 0 { 0 } else { number + AHEAD };
+                let ahead = if SOURCE == ALL { 0 } else { number + AHEAD + 1 };
+                for next in first..blocks.min(ahead) {
+                    let start = self.start + next * BLOCK;
+                    let sets = self.worth::<BASIS>(start, &mut seen);
+                    self.fetch::<BASIS, FACTOR>(start, sets);
+                    tables.worth[next % RING] = sets;
+                }
+                let some = tables.worth[number % RING];
+                let sets = if SOURCE == ALL { [u64::MAX; SETS] } else { some };
+                if !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
+                    return false;
+                }
+                if sets == [0; SETS] {
+                    continue;
+                }
             }
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
-            let margin = block(columns.margin, at, &tables.equity);
-            let equity = if OWN { margin } else { &tables.equity };
-            let maintenance = if OWN {
-                block(columns.maintenance_margin, at, &tables.maintenance)
+            let margin = block(columns.margin, at);
+            let equity = if SOURCE == OWN { margin } else { &tables.equity };
+            let wallet = if SOURCE == OWN { margin } else { &tables.wallet };
+            let maintenance = if SOURCE == OWN {
+                block(columns.maintenance_margin, at)
             } else {
                 &tables.maintenance
             };
-            let wallet = if OWN { margin } else { &tables.wallet };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
-            self.judge::<BASIS, FACTOR, OWN, SWAP>(at, rows, &mut seen);
-            at += BLOCK;
+            self.judge::<BASIS, FACTOR, SOURCE, SWAP>(at, rows, &mut seen);
         }
-        self.kept.extend((at..self.end).map(|row| row as u32));
+        let mut at = self.start + blocks * BLOCK;
+        while at < self.end {
+            let count = PLACES.min(self.end - at);
+            self.found.add(at, u64::MAX >> (PLACES - count));
+            at += count;
+        }
         seen >> 52 == 0
     }
 
     #[inline(always)]
-    fn judge<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn judge<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
         at: usize,
         rows: Rows<'_>,
@@ -169,7 +218,7 @@ impl Screen<'_, '_> {
         let mut all = -1i64;
         let mut bits = *seen;
         for i in 0..BLOCK {
-            let margin = terms.margin::<BASIS, FACTOR, OWN, SWAP>(&rows, i, &mut bits);
+            let margin = terms.margin::<BASIS, FACTOR, SOURCE, SWAP>(&rows, i, &mut bits);
             // The sign bit says no: the score falls short, or the row stands on the other side.
             verdicts[i] = margin | (rows.lots[i] ^ other_side);
             all &= verdicts[i];
@@ -178,32 +227,92 @@ impl Screen<'_, '_> {
         if all < 0 {
             return;
         }
-        for (i, verdict) in verdicts.iter().enumerate() {
-            if *verdict >= 0 {
-                self.kept.push((at + i) as u32);
+        for (part, verdicts) in verdicts.chunks_exact(PLACES).enumerate() {
+            self.found.add(at + part * PLACES, set_of(verdicts));
+        }
+    }
+
+    /// Asks for the accounts of some rows of a block: each may cost a line of memory of its own.
+    #[inline(always)]
+    fn fetch<const BASIS: u8, const FACTOR: u8>(&self, at: usize, sets: [u64; SETS]) {
+        let Some(account) = self.scorer.columns.account else {
+            return;
+        };
+        let tables = self.tables::<BASIS, FACTOR>();
+        for (&set, account) in sets.iter().zip(account[at..at + BLOCK].chunks_exact(PLACES)) {
+            if set.count_ones() < MANY {
+                for place in Bits(set) {
+                    for table in tables.into_iter().flatten() {
+                        let line = account[place] as usize;
+                        prefetch(table, line..line + 1);
+                    }
+                }
             }
         }
     }
 
-    /// The accounts' values of a block; false where a row points outside of the table.
+    /// The tables that the rule reads: equity, maintenance margin, wallet.
     #[inline(always)]
-    fn gather<const BASIS: u8, const FACTOR: u8>(&self, at: usize, tables: &mut Tables) -> bool {
+    fn tables<const BASIS: u8, const FACTOR: u8>(&self) -> [Option<&[i64]>; 3] {
+        let accounts = &self.scorer.accounts;
+        [
+            accounts.equity.filter(|_| FACTOR != NONE || BASIS == EQUITY),
+            accounts.maintenance_margin.filter(|_| FACTOR == MAINTENANCE),
+            accounts.wallet_balance.filter(|_| BASIS == WALLET),
+        ]
+    }
+
+    /// The accounts' values of a block; false where a row points outside of its table.
+    ///
+    /// A gather may cost a line of memory, so that it is spared for rows that cannot reach the cut
+    /// whatever their account holds. Their values are left as they are: they decide nothing.
+    #[inline(always)]
+    fn gather<const BASIS: u8, const FACTOR: u8>(
+        &self,
+        at: usize,
+        sets: [u64; SETS],
+        held: &mut Tables,
+    ) -> bool {
         let Some(account) = self.scorer.columns.account else {
             return false;
         };
         let account = &account[at..at + BLOCK];
-        let accounts = &self.scorer.accounts;
+        let last = account.iter().fold(0, |last, &a| last.max(a)) as usize;
+        let values = [&mut held.equity, &mut held.maintenance, &mut held.wallet];
         let mut is_valid = true;
-        if FACTOR != NONE || BASIS == EQUITY {
-            is_valid &= pick(account, accounts.equity, &mut tables.equity);
-        }
-        if FACTOR == MAINTENANCE {
-            is_valid &= pick(account, accounts.maintenance_margin, &mut tables.maintenance);
-        }
-        if BASIS == WALLET {
-            is_valid &= pick(account, accounts.wallet_balance, &mut tables.wallet);
+        for (table, values) in self.tables::<BASIS, FACTOR>().into_iter().zip(values) {
+            if let Some(table) = table {
+                is_valid &= last < table.len();
+                pick(sets, account, table, values);
+            }
         }
         is_valid
+    }
+
+    /// Rows of a block whose account matters: of the side, and in profit where the cut is above
+    /// zero and losers cannot be.
+    #[inline(always)]
+    fn worth<const BASIS: u8>(&self, at: usize, seen: &mut u64) -> [u64; SETS] {
+        let terms = Terms::new(self.scorer, self.side, self.floor);
+        let lots = &self.scorer.columns.lots[at..at + BLOCK];
+        let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
+        let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
+        let profits = i64::from(has_losers) - 1;
+        let other_side = if self.side > 0 { 0 } else { -1 };
+        let mut verdicts = [0i64; BLOCK];
+        let mut bits = *seen;
+        for i in 0..BLOCK {
+            let mark = (to_float(lots[i], &mut bits) * terms.value).abs();
+            let entry = to_float(entry[i], &mut bits);
+            let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
+            verdicts[i] = (profit.to_bits() as i64 & profits) | (lots[i] ^ other_side);
+        }
+        *seen = bits;
+        let mut sets = [0; SETS];
+        for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
+            *set = set_of(verdicts);
+        }
+        sets
     }
 }
 
@@ -245,7 +354,7 @@ impl Terms {
 
     /// Bits of n1·n2 + slack - c·d1·d2, whose sign says whether the row may reach the cut.
     #[inline(always)]
-    fn margin<const BASIS: u8, const FACTOR: u8, const OWN: bool, const SWAP: bool>(
+    fn margin<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &self,
         rows: &Rows<'_>,
         i: usize,
@@ -257,7 +366,7 @@ impl Terms {
         let size = mark + entry;
         let equity = if BASIS != EQUITY && FACTOR == NONE {
             1.0
-        } else if OWN {
+        } else if SOURCE == OWN {
             to_float(rows.equity[i], bits) + profit
         } else {
             to_float(rows.equity[i], bits)
@@ -279,7 +388,7 @@ impl Terms {
         let divisor = if FACTOR == NONE { 1.0 } else { equity };
         let (factor, divisor) = if SWAP { (divisor, factor) } else { (factor, divisor) };
         let from_profit = if BASIS == RATIO { 0.0 } else { factor.abs() };
-        let from_equity = match (OWN, BASIS, FACTOR) {
+        let from_equity = match (SOURCE == OWN, BASIS, FACTOR) {
             (true, EQUITY, _) => self.cut.abs(),
             (true, _, NOTIONAL | MAINTENANCE) if SWAP => size,
             (true, _, NOTIONAL | MAINTENANCE) => self.cut.abs() * den,
@@ -294,20 +403,88 @@ impl Terms {
     }
 }
 
+/// The places of verdicts that are not a no.
 #[inline(always)]
-fn block<'a>(column: Option<&'a [i64]>, at: usize, other: &'a [i64; BLOCK]) -> &'a [i64] {
-    column.map_or(other, |values| &values[at..at + BLOCK])
+fn set_of(verdicts: &[i64]) -> u64 {
+    let mut set = 0;
+    for (verdict, bit) in verdicts.iter().zip(&BITS) {
+        set |= if *verdict >= 0 { *bit } else { 0 };
+    }
+    set
 }
 
 #[inline(always)]
-fn pick(account: &[u32], table: Option<&[i64]>, values: &mut [i64; BLOCK]) -> bool {
-    let table = table.unwrap_or(&[]);
-    let mut is_valid = true;
-    for (value, &a) in values.iter_mut().zip(account) {
-        match table.get(a as usize) {
-            Some(&found) => *value = found,
-            None => is_valid = false,
+fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
+    column.map_or(&NOTHING, |values| &values[at..at + BLOCK])
+}
+
+/// Values of the accounts of some rows, or of more where that is as quick.
+#[inline(always)]
+fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
+    let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
+    for (&set, (account, values)) in sets.iter().zip(blocks) {
+        if set.count_ones() < MANY {
+            for place in Bits(set) {
+                if let Some(&found) = table.get(account[place] as usize) {
+                    values[place] = found;
+                }
+            }
+            continue;
+        }
+        // One load after the other: a vector's gather takes longer.
+        for (value, &a) in values.iter_mut().zip(account) {
+            match table.get(a as usize) {
+                Some(&found) => *value = found,
+                None => return,
+            }
         }
     }
-    is_valid
+}
+
+/// Whether a pass reads the accounts of all rows, and not only of those that can reach the cut.
+///
+/// So it does where neighbours' accounts lie side by side, for there a choice costs more than it
+/// spares, and where a table holds a value out of range, for whoever reads it has to be refused.
+#[must_use]
+pub fn reads_all_accounts(scorer: &Scorer<'_>) -> bool {
+    let Some(account) = scorer.columns.account.filter(|_| !scorer.rule.is_own_equity()) else {
+        return true;
+    };
+    let step = (account.len() / PAIRS).max(1);
+    let pairs = account.windows(2).step_by(step).map(|pair| pair[0].abs_diff(pair[1]) > NEAR);
+    let (far, near): (Vec<bool>, Vec<bool>) = pairs.partition(|&is_far| is_far);
+    far.len() <= near.len() || !are_tables_in_range(scorer)
+}
+
+/// Neighbours that are looked at for how accounts lie.
+const PAIRS: usize = 256;
+/// Places in a table that are about as quick to read as the same one.
+const NEAR: u32 = 64;
+
+/// Whether the values of the accounts that a rule reads all lie within their range.
+fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
+    let (rule, accounts) = (scorer.rule, &scorer.accounts);
+    let tables = [
+        (rule.reads_equity(), accounts.equity),
+        (rule.reads_maintenance(), accounts.maintenance_margin),
+        (rule.basis == Basis::Wallet, accounts.wallet_balance),
+    ];
+    let read = tables.into_iter().filter_map(|(is_read, table)| table.filter(|_| is_read));
+    read.into_iter()
+        .all(|table| table.par_chunks(CHUNK).all(|values| dispatch(scorer.level, InRange(values))))
+}
+
+struct InRange<'a>(&'a [i64]);
+
+impl Task for InRange<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let mut seen = 0;
+        for &value in self.0 {
+            to_float(value, &mut seen);
+        }
+        seen >> 52 == 0
+    }
 }

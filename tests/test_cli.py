@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from commandline import POSITIONS, Done, book, call
-from deleverage.venue import venues
+from deleverage.venue import Venue, venues
 
 Capture = pytest.CaptureFixture[bytes]
 Words = Sequence[str | Path]
@@ -248,9 +248,18 @@ def test_every_edition_can_be_seen_at_work(capsysbinary: Capture) -> None:
     codes = {
         name: call(capsysbinary, "demo", "--positions", "200", "--venue", name).code
         for name in venues()
+        if Venue.load(name).is_ranked
     }
 
     assert {} == {name: code for name, code in codes.items() if code not in (0, 4)}
+
+
+def test_an_edition_that_ranks_nobody_is_refused(capsysbinary: Capture) -> None:
+    """Without a ranking rule there is no queue to show: the message names the rule there is."""
+    done = call(capsysbinary, "demo", "--positions", "200", "--venue", "drift")
+
+    assert 2 == done.code
+    assert "one that ranks nobody (allocation: holders_charge)" in " ".join(done.err.split())
 
 
 def test_the_demo_settles_at_the_previous_mark(capsysbinary: Capture) -> None:

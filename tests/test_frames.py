@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deleverage.errors import InputError
 from deleverage.model.frames import Keys, Table, encode, rank, read_marks, read_table
@@ -440,6 +442,20 @@ def test_ids_keep_their_order_as_numbers() -> None:
     assert names is not None
     assert names.to_list() == ["7", "a", "b", "c"]
     assert (left.tolist(), right.tolist()) == ([2, 1, 3, 1], [0])
+
+
+@given(st.lists(st.lists(st.text(max_size=2), max_size=8), min_size=1, max_size=3))
+def test_codes_compare_as_the_texts_do(columns: list[list[str]]) -> None:
+    """Codes of several columns are places in one sorted list of names, strangers included."""
+    keys = [Keys(texts=pl.Series(texts, dtype=pl.String)) for texts in columns]
+    codes, names = encode(*keys)
+    assert names is not None
+    listed = names.to_list()
+    ranks = rank(keys[0]).tolist()
+
+    assert listed == sorted(set(listed))
+    assert [[listed[code] for code in column.tolist()] for column in codes] == columns
+    assert ranks == [sorted(set(columns[0])).index(text) for text in columns[0]]
 
 
 def test_marks_may_be_a_mapping_of_prices() -> None:

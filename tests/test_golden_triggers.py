@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deleverage.backstop.lines import Facts, Line, PolicyKind, Reading
+from deleverage.backstop.lines import Facts, Line, Reading
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.trigger import State, StopReading, Trigger
 from deleverage.backstop.window import HOUR
@@ -167,7 +167,7 @@ def test_an_edition_stops_as_its_source_says(case: Case) -> None:
 @asking("line")
 def test_a_line_is_reached_as_its_source_says(case: Case) -> None:
     """A line of a venue without an edition of its own is reached where the source prints it."""
-    names = {str(kind): kind for kind in (*ConditionKind, *PolicyKind)}
+    names = {str(kind): kind for kind in ConditionKind}
     numbers = {name: Fraction(value) for name, value in case.get("numbers", {}).items()}
     line = Line(kind=names[case["kind"]], bound=Bound(case["bound"]), numbers=numbers)
 

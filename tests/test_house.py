@@ -62,8 +62,10 @@ IMPORTERS = {
     "rich": {"cli"},
     "typer": {"cli"},
     "sqlite3": {"ledger"},
-    "tomllib": {"venue"},
+    "tomllib": {"venue", "cli.scenario"},
     "duckdb": {"lab"},
+    "jinja2": {"lab"},
+    "matplotlib": {"lab"},
     "pandas": {"lab"},
     "pyarrow": {"lab"},
 }

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from deleverage.backstop.lines import Facts, Line, PolicyKind, distance_to_bankruptcy
+from deleverage.backstop.lines import Facts, Line, distance_to_bankruptcy
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.window import EIGHT_HOURS, HOUR
 from deleverage.errors import InputError
@@ -93,7 +93,7 @@ BOUNDARIES = [
         [Facts(at=0, backlog_lots=lots, backlog_since=TEN_MINUTES_AGO) for lots in (7, 6, 8)],
     ),
     (
-        line(PolicyKind.GROUP_LEVEL, INCLUSIVE, level=0),
+        line(K.GROUP_LEVEL, INCLUSIVE, level=0),
         [
             Facts(
                 at=0,
@@ -106,7 +106,7 @@ BOUNDARIES = [
         ],
     ),
     (
-        line(PolicyKind.POOL_FACTOR, INCLUSIVE, ratio="0.10"),
+        line(K.POOL_FACTOR, INCLUSIVE, ratio="0.10"),
         [
             Facts(at=0, traders_pnl=value, pool_value=5_000_000)
             for value in (500_000, 499_999, 500_001)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deleverage.backstop.pool import Pool, PoolScope, share_loss
+from deleverage.backstop.groups import (
+    carve_out,
+    drawdown_bankruptcy,
+    group_bankruptcies,
+    share_loss,
+)
+from deleverage.backstop.pool import Pool, PoolScope
 from deleverage.backstop.window import EIGHT_HOURS, HOUR, Window
 from deleverage.errors import InputError, StateError
 from deleverage.ranking import Rate
@@ -366,3 +372,123 @@ def test_no_unit_is_lost_in_sharing(base: int, pnl: dict[str, int]) -> None:
     assert sum(share.limits.values()) + share.remainder == share.common
     assert 0 <= share.remainder < max(1, len(share.limits)) or not share.limits
     assert all(limit <= -pnl[market] for market, limit in share.limits.items())
+
+
+def holding(name: str, lots: dict[str, int], cash: int, *, mark: int = 100) -> Pool:
+    """A pool that took positions over at 100 a lot and sees them at a mark."""
+    pool = Pool.open(name, at=0, cash=cash, may_be_negative=True)
+    for market, size in lots.items():
+        entry = 100 * abs(size)
+        rate = Rate(mark_num=100)
+        pool = pool.take_over(market, lots=size, entry_value=entry, rate=rate, at=0)
+    return pool.mark({market: Rate(mark_num=mark) for market in lots}, at=HOUR)
+
+
+def test_pools_that_are_empty_together_are_closed_where_their_shares_end() -> None:
+    """Two pools, one market in profit: the losers may lose 60 + 40 together, by their losses."""
+    one = holding("one", {"A": 6}, cash=60, mark=80).receive_surplus("C", 40, at=HOUR)
+    other = holding("other", {"B": -2}, cash=0, mark=140)
+    found = group_bankruptcies([one, other])
+
+    assert sum(pool.balance for pool in (one, other)) == 60 + 40 - 120 - 80
+    assert {market: each.lot_value for market, each in found.items()} == {
+        "A": 100 - Fraction(60, 6),
+        "B": 100 + Fraction(40, 2),
+    }
+    with pytest.raises(StateError, match="expected a balance at or below 0"):
+        group_bankruptcies([one.contribute(1000, at=HOUR), other])
+    with pytest.raises(InputError, match="expected pools of distinct markets"):
+        group_bankruptcies([one, one])
+
+
+@given(
+    lots=st.dictionaries(st.sampled_from("ABCD"), st.integers(-9, 9).filter(bool), min_size=1),
+    mark=st.integers(1, 300),
+    surplus=st.integers(0, 500),
+    cost=st.integers(0, 500),
+    cash=st.integers(-500, 500),
+)
+def test_a_group_closed_at_its_bankruptcies_is_empty(
+    lots: dict[str, int], mark: int, surplus: int, cost: int, cash: int
+) -> None:
+    """Losers closed there, and the rest as it stands, leave only what rounding left over."""
+    pool = holding("fund", lots, cash=cash, mark=mark).receive_surplus("A", surplus, at=HOUR)
+    pool = pool.pay_deficit("B", cost, at=HOUR).pool
+    if pool.balance > 0:
+        with pytest.raises(StateError):
+            group_bankruptcies([pool])
+        return
+    pnl = {each.market: each.pnl for each in pool.inventories}
+    found = group_bankruptcies([pool])
+    after = Fraction(pool.balance)
+    for market, frozen in found.items():
+        held = pool.inventory(market)
+        gain = 1 if held.lots > 0 else -1
+        after += held.realised + gain * (frozen.value - held.entry_value) - held.pnl
+    flat = [market for market, value in pnl.items() if value < 0 and market not in found]
+    common = max(0, pool.balance - sum(value for value in pnl.values() if value < 0))
+
+    if not flat and common and any(value < 0 for value in pnl.values()):
+        assert 0 <= after < len(found)
+
+
+@given(
+    lots=st.integers(-20, 20).filter(bool),
+    mark=st.integers(1, 300),
+    cash=st.integers(1, 5000),
+    line=st.fractions(Fraction(1, 100), 2, max_denominator=100),
+    fees=st.integers(0, 500),
+)
+def test_a_drawdown_bankruptcy_is_exactly_on_the_line(
+    lots: int, mark: int, cash: int, line: Fraction, fees: int
+) -> None:
+    """There the market's profit is the line's share of the pool's peak below its own peak."""
+    pool = holding("fund", {"A": lots}, cash=cash, mark=mark).receive_fee("A", fees, at=HOUR)
+    held = pool.inventory("A")
+    frozen = drawdown_bankruptcy(pool, "A", line=line, length=EIGHT_HOURS)
+    pnl = held.realised + (1 if lots > 0 else -1) * (frozen.value - held.entry_value)
+    peak = pool.pnl_window("A", EIGHT_HOURS).peak
+
+    assert peak - pnl == line * pool.balance_window(EIGHT_HOURS).peak
+
+
+def test_a_market_is_carved_out_with_its_position_and_history() -> None:
+    """Money, position and profit go to a pool of its own; the old one no longer knows it."""
+    pool = holding("fund", {"A": 5, "B": -2}, cash=1000, mark=80)
+    carved = carve_out(pool, "A", name="A alone", cash=300, asset="USDT", at=2 * HOUR)
+
+    assert carved.rest.balance + carved.own.balance == pool.balance
+    assert carved.own.inventory("A") == pool.inventory("A")
+    assert (carved.own.cash, carved.own.balance) == (300, 300 - 100)
+    assert carved.own.markets == ("A",)
+    assert carved.own.pnl_window("A", EIGHT_HOURS).peak == 0
+    assert [(p.owner, p.book, p.amount) for p in carved.postings] == [
+        ("fund", "fund", -300),
+        ("A alone", "fund", 300),
+        ("fund", "basis", 500),
+        ("A alone", "basis", -500),
+    ]
+    with pytest.raises(InputError, match=r"pool fund: expected one of any market but \('A',\)"):
+        carved.rest.inventory("A")
+    with pytest.raises(StateError, match="cash: expected at most 1000, got 1001"):
+        carve_out(pool, "A", name="x", cash=1001, asset="USDT", at=2 * HOUR)
+    with pytest.raises(InputError, match="expected more than one market, got 'A' alone"):
+        carve_out(carved.own, "A", name="x", cash=0, asset="USDT", at=2 * HOUR)
+
+
+def test_no_sum_of_a_pool_leaves_the_columns() -> None:
+    """Cash, balance, a market's profit and its entry value stay below 2^51, or the step is none."""
+    top = 2**51 - 1
+    pool = Pool.open("fund", at=0, cash=top, may_be_negative=True)
+    with pytest.raises(InputError, match=r"cash: expected less than 2\^51 in magnitude, got"):
+        pool.receive_fee("A", 1, at=1)
+    with pytest.raises(InputError, match=r"A: realised: expected less than 2\^51"):
+        pool.pay_deficit("A", top, at=1).pool.pay_deficit("A", 1, at=1)
+    with pytest.raises(InputError, match=r"entry_value: expected less than 2\^51"):
+        pool.take_over("A", lots=1, entry_value=2**51, rate=Rate(mark_num=2**51), at=1)
+    half = Pool.open("fund", at=0).take_over(
+        "A", lots=2**40, entry_value=0, rate=Rate(mark_num=1), at=0
+    )
+    with pytest.raises(InputError, match=r"balance: expected less than 2\^51"):
+        half.mark({"A": Rate(mark_num=2**12)}, at=1)
+    assert pool.pay_deficit("A", top, at=1).pool.cash == 0

@@ -188,11 +188,30 @@ def test_more_than_nine_digits_ask_for_the_table() -> None:
             column(numbers).fewest_digits(way_out="pass markets=")
 
 
-@pytest.mark.parametrize("value", [True, None, "", "1,5", "nan", float("nan"), object(), "1e400"])
-def test_a_scalar_that_is_no_number_is_refused(value: object) -> None:
-    """A single number follows the same rule, and its name is in the message."""
-    with pytest.raises(InputError, match="expected a finite number"):
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        *((value, "expected a number, got") for value in (True, None, object(), [1])),
+        *((value, "expected a decimal number") for value in ("", "1,5", "nan", "inf", "0x10")),
+        *((value, "expected a decimal number") for value in (" 4", "4 ", "1_0", "\u0664")),
+        *((value, "expected a finite number") for value in (float("nan"), float("-inf"))),
+        *((value, "between 1/10^40 and 10^40") for value in ("1e400", 10**40, "1e-400", 1e-300)),
+        ("9" * 50, "between 1/10^40 and 10^40, got"),
+    ],
+)
+def test_a_scalar_that_is_no_number_is_refused(value: object, words: str) -> None:
+    """A single number follows the same rule as a column, and its name is in the message."""
+    with pytest.raises(InputError) as error:
         quantise(value, Decimal("0.001"), name="qty")  # type: ignore[arg-type]
+
+    assert str(error.value).startswith("qty: ")
+    assert words in str(error.value)
+
+
+def test_a_whole_number_of_thousands_of_digits_is_not_spelled_out() -> None:
+    """Python itself refuses to write so long a number: the message gives its bits."""
+    with pytest.raises(InputError, match="got a whole number of 16610 bits"):
+        quantise(10**5000, Decimal("0.001"), name="qty")
 
 
 def test_a_scalar_says_what_would_be_legal() -> None:

@@ -103,7 +103,9 @@ def test_a_wholly_hedged_position_shows_its_place_behind() -> None:
     assert (row["rank"], row["hedged_rank"], row["tier"], row["light"]) == (6, 6, 2, 1)
 
 
-@pytest.mark.parametrize(("qty", "reason", "first"), [("4", "scored", 1), ("10", "excluded", None)])
+@pytest.mark.parametrize(
+    ("qty", "reason", "first"), [("4", "scored", 1), ("10", "hedged_part", None)]
+)
 def test_an_exempt_hedged_part_has_no_place(qty: str, reason: str, first: int | None) -> None:
     """Where hedged parts are exempt only the rest of a position queues, if there is any."""
     ranked = rank(hedged("2", qty), marks=at("700"), venue=Venue.load("bingx"), markets=MARKETS)

@@ -254,7 +254,7 @@ def test_a_hedged_part_may_be_exempt() -> None:
         10_000_001 - 20_000_002 // 3,
         10_000_001,
     ]
-    assert snapshot.left_out().to_dict(as_series=False) == {"row": [1], "reason": ["excluded"]}
+    assert snapshot.left_out().to_dict(as_series=False) == {"row": [1], "reason": ["hedged_part"]}
 
 
 @pytest.mark.parametrize(

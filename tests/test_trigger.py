@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deleverage.backstop.lines import Facts, Line, PolicyKind
+from deleverage.backstop.lines import Facts, Line
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.trigger import Arm, State, StopReading, Trigger, gaps
 from deleverage.backstop.window import EIGHT_HOURS, HOUR
@@ -158,8 +158,8 @@ def test_bitget_starts_at_30_percent_and_ends_at_90_percent_of_its_line() -> Non
 
 def test_a_share_of_the_pool_must_be_passed_strictly() -> None:
     """GMX: profit of exactly 10 % of the pool is not enough, and an empty pool has factor 0."""
-    start = line(PolicyKind.POOL_FACTOR, STRICT, ratio="0.10")
-    stop = line(PolicyKind.POOL_FACTOR, INCLUSIVE, ratio="0.10")
+    start = line(K.POOL_FACTOR, STRICT, ratio="0.10")
+    stop = line(K.POOL_FACTOR, INCLUSIVE, ratio="0.10")
     trigger = Trigger(arms=(Arm(starts=(start,), stops=(stop,)),))
     moments = [
         Facts(at=0, traders_pnl=pnl, pool_value=value)
@@ -321,7 +321,7 @@ def test_every_edition_has_a_trigger_or_says_why_not(name: str) -> None:
     starts = [line.kind for arm in trigger.arms for line in arm.starts]
     assert starts == [item.kind for item in venue.trigger.conditions]
     assert all(arm.stops for arm in trigger.arms)
-    assert set(trigger.lengths) <= {EIGHT_HOURS}
+    assert set(trigger.lengths) <= {HOUR, 2 * HOUR, 4 * HOUR, EIGHT_HOURS}
 
 
 MODELLED = [name for name in venues() if "trigger.unpublished" not in gaps(Venue.load(name))]
@@ -336,7 +336,8 @@ def test_an_arm_begins_and_ends_only_by_its_own_lines(
     trigger = Trigger.of(
         supplied(Venue.load(name)), money_units_per_asset=1, bound=STRICT, stop=stop
     )
-    pool = Pool.open("fund", at=0, cash=12, may_be_negative=True)
+    lengths = trigger.lengths or (EIGHT_HOURS,)
+    pool = Pool.open("fund", at=0, cash=12, may_be_negative=True, lengths=lengths)
     status = trigger.idle(0)
     for hour in range(1, data.draw(st.integers(1, 12)) + 1):
         step = data.draw(st.integers(-9, 9))
@@ -419,3 +420,31 @@ def test_an_unpublished_trigger_is_no_trigger() -> None:
 
     assert venue.trigger.conditions == (Condition(kind=K.UNPUBLISHED),)
     assert "trigger.unpublished" in gaps(venue)
+
+
+def test_a_fall_is_watched_over_each_of_its_windows() -> None:
+    """SunX watches four windows; a slow fall is past the line of the longest one only."""
+    lines = {f"trigger__fund_drawdown__{hours}h__ratio": "0.30" for hours in (1, 2, 4, 8)}
+    trigger = of("sunx", **lines)
+    pool = Pool.open("fund", at=0, cash=1000, lengths=trigger.lengths)
+    status, told = trigger.idle(0), []
+    for hour, balance in ((2, 900), (4, 800), (6, 701), (7, 700)):
+        pool = pool.pay_deficit("A", pool.balance - balance, at=hour * HOUR).pool
+        status = trigger.step(status, Facts(at=hour * HOUR, pool=pool))
+        told.append([arm.is_active for arm in status.arms])
+
+    assert trigger.lengths == (HOUR, 2 * HOUR, 4 * HOUR, EIGHT_HOURS)
+    assert told == [[False] * 5] * 3 + [[False] * 4 + [True]]
+
+
+@pytest.mark.parametrize("name", ["aevo", "blofin", "deepcoin"])
+def test_a_trigger_that_was_never_published_is_a_required_parameter(name: str) -> None:
+    """Without arms of one's own there is no trigger; with them it is theirs alone."""
+    venue = Venue.load(name)
+    arm = Arm(starts=(line(K.FUND_SHORT, STRICT),))
+
+    with pytest.raises(VenueError, match=f"{name}: .*own="):
+        Trigger.of(venue, money_units_per_asset=1)
+    assert Trigger.of(venue, money_units_per_asset=1, own=(arm,)).arms == (arm,)
+    with pytest.raises(VenueError, match=r"bitmex: .* expected no own="):
+        Trigger.of(Venue.load("bitmex"), money_units_per_asset=1, own=(arm,))

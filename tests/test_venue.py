@@ -12,7 +12,7 @@ from deleverage.errors import InputError, VenueError
 from deleverage.model.parts import Part, Score
 from deleverage.model.records import derive_needs
 from deleverage.model.rules import Basis, Factor, Loss, Scope, ScoreRule
-from deleverage.model.terms import Completion, Effect, Evidence, PriceKind
+from deleverage.model.terms import Completion, Effect, Evidence, PriceKind, Sharing
 from deleverage.venue.formula import (
     describe,
     document,
@@ -100,9 +100,9 @@ def test_many_editions_are_shipped_each_under_its_own_name() -> None:
 
 
 def test_every_part_says_where_it_comes_from(venue: Venue) -> None:
-    """Each of the eleven parts carries a source, a date and a grade of evidence."""
+    """Each part carries a source, a date and a grade of evidence; only a backstop may lack."""
     parts = dict(venue.parts())
-    assert len(parts) == 11
+    assert len(parts.keys() | {"backstop"}) == 12
     for part in parts.values():
         assert part.source
         assert part.as_of[:2] == "20"
@@ -113,7 +113,8 @@ def test_what_is_assumed_or_silent_is_listed(venue: Venue) -> None:
     """An assumed score or price carries a note, and own tie keys are listed as unpublished."""
     for part in (venue.score, venue.price):
         assert part.evidence is not Evidence.ASSUMED or part.note
-    assert ("tie-break" in venue.unpublished) != venue.score.ties_published
+    if venue.is_ranked:
+        assert ("tie-break" in venue.unpublished) != venue.score.ties_published
     assert venue.unpublished
 
 
@@ -244,7 +245,7 @@ def test_the_text_says_whether_size_counts(venue: Venue) -> None:
     rule = replace(venue.score, scope=Scope.POSITION)
     doubled = score_of(rule, winner(size=Fraction(2))) != score_of(rule, winner())
     assert size_counts(venue.score) == doubled
-    if venue.score.scope is not Scope.ACCOUNT:
+    if venue.is_ranked and venue.score.scope is not Scope.ACCOUNT:
         assert ("size counts: twice the position" in flat(venue)) == doubled
         assert ("size does not count: twice the position" in flat(venue)) != doubled
 
@@ -252,6 +253,42 @@ def test_the_text_says_whether_size_counts(venue: Venue) -> None:
 def flat(venue: Venue) -> str:
     """Give the printed rule as one line."""
     return " ".join(describe(venue).split())
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("crypto-com", Sharing.WINNERS_HAIRCUT),
+        ("deribit", Sharing.WINNERS_HAIRCUT),
+        ("drift", Sharing.HOLDERS_CHARGE),
+        ("dydx-v4", Sharing.SEEDED_RING),
+        ("gmx-v2", Sharing.POOL_SOLVENCY),
+        ("injective", Sharing.WINNERS_HAIRCUT),
+        ("paradex", Sharing.WITHDRAWAL_HAIRCUT),
+        ("percolator", Sharing.INDEX_SCALING),
+        ("vega", Sharing.WINNERS_HAIRCUT),
+    ],
+)
+def test_venues_without_a_queue_say_who_pays(name: str, policy: Sharing) -> None:
+    """Nine editions rank nobody; their text says so, and who bears the loss instead."""
+    venue = Venue.load(name)
+    assert venue.allocation.policy is policy
+    assert profit_formula(venue.score) == loss_formula(venue.score) == "nobody is ranked"
+    assert "shared by" in flat(venue)
+    with pytest.raises(VenueError, match=f"{name}: rank: .* ranks nobody"):
+        venue.score_rule(1)
+    assert {one for one in NAMES if not Venue.load(one).is_ranked} >= {name}
+
+
+def test_a_queue_has_a_score_and_a_price() -> None:
+    """Without a queue nothing orders, with one something does and positions are closed."""
+    drift, cube = Venue.load("drift"), Venue.load("cube")
+    with pytest.raises(VenueError, match=r"score\.factor: expected a factor"):
+        replace(drift, allocation=cube.allocation)
+    with pytest.raises(VenueError, match=r"score\.basis: expected unit without a factor"):
+        replace(cube, allocation=drift.allocation)
+    with pytest.raises(VenueError, match=r"price\.kind: expected a price"):
+        replace(cube, price=drift.price)
 
 
 def test_strike_cancels_notional() -> None:

@@ -7,6 +7,7 @@ from itertools import combinations
 import polars as pl
 import pytest
 
+from deleverage.errors import VenueError
 from deleverage.model.parts import Conditions
 from deleverage.model.rules import Scope
 from deleverage.model.terms import Effect, Hedged
@@ -196,14 +197,25 @@ CLONES = {
 }
 """Editions of one family that agree in trigger, stop, price and allocation too, and why."""
 
-EVERY = [Venue.load(name) for name in venues()]
+EVERY = [venue for name in venues() if (venue := Venue.load(name)).is_ranked]
 
 
 def test_every_edition_belongs_to_one_family() -> None:
-    """The table of orders names each shipped edition exactly once."""
+    """The table of orders names each shipped edition that ranks anybody exactly once."""
     named = [name for family in FAMILIES for name in family.editions]
 
-    assert sorted(named) == venues()
+    assert sorted(named) == [venue.name for venue in EVERY]
+
+
+@pytest.mark.parametrize("name", sorted({*venues()} - {venue.name for venue in EVERY}))
+def test_an_edition_without_a_ranking_rule_ranks_nobody(name: str) -> None:
+    """To rank by such an edition is refused, and the message names the rule that it has."""
+    venue = Venue.load(name)
+
+    with pytest.raises(
+        VenueError, match=rf"{name}: rank: .*\(allocation: {venue.allocation.policy}"
+    ):
+        order(venue)
 
 
 def test_families_differ_in_order() -> None:

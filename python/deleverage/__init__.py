@@ -2,6 +2,9 @@
 
 from importlib.metadata import version
 
+from deleverage.advice import check, what_if
+from deleverage.book import Book
+from deleverage.engine import Choices, Engine, Frames
 from deleverage.errors import AdlError, InputError, InvariantError, StateError, VenueError
 from deleverage.model.snapshot import Snapshot
 from deleverage.planning import Plan, plan, prepare, rank
@@ -9,6 +12,10 @@ from deleverage.venue import Venue, venues
 
 __all__ = [
     "AdlError",
+    "Book",
+    "Choices",
+    "Engine",
+    "Frames",
     "InputError",
     "InvariantError",
     "Plan",
@@ -17,10 +24,12 @@ __all__ = [
     "Venue",
     "VenueError",
     "__version__",
+    "check",
     "plan",
     "prepare",
     "rank",
     "venues",
+    "what_if",
 ]
 
 __version__ = version("deleverage")

@@ -4,12 +4,14 @@ A subject is (columns, accounts or None, rates, rule codes, instruction set), as
 Bad rows come back as a row number (-1 where there is none) beside the array.
 """
 
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Book",
+    "allocate",
     "decimals",
     "first_duplicate",
     "floor",
@@ -26,6 +28,14 @@ __all__ = [
     "values",
 ]
 
+def allocate(
+    weight: npt.NDArray[np.int64],
+    cap: npt.NDArray[np.int64] | None,
+    ids: npt.NDArray[np.uint64] | None,
+    is_within_weight: bool,
+    request: tuple[int, str, str, int, str],
+    threads: int,
+) -> tuple[npt.NDArray[np.int64], int, tuple[int, int] | None, int]: ...
 def decimals(
     values: npt.NDArray[np.float64], market: npt.NDArray[np.uint32] | None = None, markets: int = 1
 ) -> tuple[npt.NDArray[np.uint8] | None, int]: ...
@@ -76,3 +86,61 @@ def values(
     prices: npt.NDArray[np.int64],
     rate: tuple[int, int, bool],
 ) -> tuple[npt.NDArray[np.int64] | None, int, int]: ...
+
+@final
+class Book:
+    def __new__(
+        cls,
+        columns: object,
+        accounts: object,
+        rates: list[tuple[int, int, bool]],
+        rules: list[tuple[int, int, int, int, bool, int, list[int]]],
+        simd: str,
+        is_derived: bool,
+        threads: int,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def bytes(self) -> int: ...
+    def find_edges(self, bands: int, weight: str, threads: int) -> int: ...
+    def left_out(
+        self, market: int, side: int, threads: int
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]: ...
+    def light_bounds(
+        self, market: int, side: int, bands: int, weight: str, threads: int
+    ) -> list[tuple[int, int, float, int, int] | None]: ...
+    def lights(
+        self,
+        position_id: npt.NDArray[np.uint64] | None,
+        bands: int,
+        weight: str,
+        threads: int,
+    ) -> npt.NDArray[np.uint8]: ...
+    def passes(self) -> int: ...
+    def rank_of(self, position_id: int, threads: int) -> int: ...
+    def rebase(self, equity: npt.NDArray[np.int64]) -> None: ...
+    def remove(self, position_id: npt.NDArray[np.uint64]) -> None: ...
+    def scores(
+        self, position_id: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]: ...
+    def select(
+        self,
+        market: int,
+        side: int,
+        lots: int,
+        excluded: npt.NDArray[np.uint64],
+        is_ordered: bool,
+        threads: int,
+    ) -> tuple[
+        npt.NDArray[np.uint64],
+        npt.NDArray[np.int64],
+        tuple[int, float] | None,
+        int | None,
+        int,
+        bool,
+        int,
+    ]: ...
+    def set_rates(self, rates: list[tuple[int, tuple[int, int, bool]]]) -> int: ...
+    def snapshot(self) -> dict[str, Any]: ...
+    def update_accounts(self, rows: npt.NDArray[np.uint32], accounts: object) -> None: ...
+    def upsert(self, columns: object, threads: int) -> None: ...
+    def version(self) -> int: ...

@@ -39,6 +39,7 @@ _WHY = {
     Reason.EXCLUDED: "it is excluded by the request",
     Reason.BANKRUPT_ACCOUNT: "it belongs to the bankrupt account",
     Reason.EXEMPT_POOL: "it is an exempt pool",
+    Reason.HEDGED_PART: "it is offset inside its account, which this edition never cuts",
 }
 
 
@@ -199,7 +200,7 @@ class EntryNote:
             yield f"  score = {self.working.formula}"
             yield f"        = {self.working.numbers}"
             if self.working.ratio is not None:
-                yield f"        = {show(self.working.ratio)}"
+                yield f"        = {_exactly(self.working.ratio)}"
         if self.outcome in (Outcome.CUT, Outcome.CUT_IN_PART, Outcome.NETTED):
             price = "" if self.price is None else f" at {self.price}"
             yield f"  closed {self.closed} of {self.qty}{price}, {self.left} left"
@@ -243,6 +244,12 @@ def show(value: Fraction | int) -> str:
         shortened = Decimal(f"{rounded:.{_DIGITS}g}")
         text = f"{shortened.normalize():f}"
     return text if Fraction(shortened) == fraction else f"~{text}"
+
+
+def _exactly(ratio: Fraction) -> str:
+    """A score in decimals, and as a fraction where they do not say it all."""
+    shown = show(ratio)
+    return f"{shown}, exactly {ratio}" if shown.startswith("~") else shown
 
 
 def work(rule: ScoreRule, facts: Facts, *, money_unit: Fraction = Fraction(1)) -> Working:

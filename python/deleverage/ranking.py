@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from deleverage import _core
 from deleverage.errors import InputError
-from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Reason, ScoreRule, Tie, Weight
+from deleverage.model.rules import Reason, ScoreRule, Weight
 
 __all__ = [
     "FLOOR_VARIANTS",
@@ -452,23 +452,7 @@ def _subject(
     if columns.market is None and len(numbers) != 1:
         msg = f"rates: expected one rate where there is no market column, got {len(numbers)}"
         raise InputError(msg)
-    return (columns, accounts, numbers, _codes(rule), simd)
-
-
-def _codes(rule: ScoreRule) -> tuple[int, int, int, int, bool, int, list[int]]:
-    if not 1 <= rule.wallet_floor < 2**51:
-        msg = f"wallet_floor: expected 1 to 2**51 money units, got {rule.wallet_floor!r}"
-        raise InputError(msg)
-    ties = list(Tie)
-    return (
-        list(Basis).index(rule.basis),
-        list(Factor).index(rule.factor),
-        list(Loss).index(rule.loss),
-        list(NoEquity).index(rule.no_equity),
-        rule.joint_hedge,
-        rule.wallet_floor,
-        [ties.index(tie) for tie in rule.ties],
-    )
+    return (columns, accounts, numbers, rule.codes, simd)
 
 
 def _check(name: str, values: object, dtype: type[np.generic]) -> None:

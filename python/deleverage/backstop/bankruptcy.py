@@ -9,11 +9,10 @@ A position's value V and its entry value are unsigned. Its profit is `gain x (V 
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 
 from deleverage.errors import InputError, StateError, VenueError
-from deleverage.model.terms import Convention
+from deleverage.model.terms import Clamp, Convention, Rounding
 
 __all__ = [
     "PPM",
@@ -40,33 +39,6 @@ Exact = Fraction | int
 
 PPM = 1_000_000
 """A booked ratio is a whole number of millionths."""
-
-
-class Rounding(StrEnum):
-    """The direction in which one exact amount becomes whole; it is never rounded again.
-
-    Of a signed amount that is credited: `up` is toward +infinity, `down` toward -infinity (the
-    floor of Euclid's division), `nearest` half to even. Of the unsigned margin that dYdX v1 moves,
-    up for a long and down for a short, it is `up` of the amount credited.
-    """
-
-    UP = "up"
-    DOWN = "down"
-    NEAREST = "nearest"
-
-
-class Clamp(StrEnum):
-    """What happens to a bankruptcy value below zero.
-
-    `allowed`: it stands, and the account that is closed pays (dydxprotocol/v4-chain@84d4664,
-    liquidations.go). `zero`: it becomes zero (idexio/idex-contracts-ikon@ec734e2;
-    code-423n4/2025-08-gte-perps@f43e1ee, LiquidatorPanel.sol). `refused`: nothing can be closed
-    until somebody pays in (dydxprotocol/perpetual@87f2263, P1Deleveraging.sol).
-    """
-
-    ALLOWED = "allowed"
-    ZERO = "zero"
-    REFUSED = "refused"
 
 
 def exact(value: Exact, name: str) -> Fraction:

@@ -9,7 +9,6 @@ above zero) is not reached, neither as a start nor as a stop.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 from math import ceil, floor
 from types import MappingProxyType
@@ -26,24 +25,12 @@ __all__ = [
     "Figure",
     "Kind",
     "Line",
-    "PolicyKind",
     "Reading",
     "distance_to_bankruptcy",
 ]
 
-
-class PolicyKind(StrEnum):
-    """What a line measures beyond the conditions that editions name.
-
-    `group_level` is the sum of several pools' balances; `pool_factor` the traders' profit over the
-    value of the pool that owes it (GMX v2).
-    """
-
-    GROUP_LEVEL = "group_level"
-    POOL_FACTOR = "pool_factor"
-
-
-Kind = ConditionKind | PolicyKind
+Kind = ConditionKind
+"""What a line measures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +60,7 @@ class Facts:
         is_backstop_full: no liquidity provider takes more.
         is_book_thin: the order book cannot take the liquidation.
         is_emergency: the venue's operator declared it.
+        height: of the block, where a rule counts blocks.
     """
 
     at: int
@@ -95,6 +83,7 @@ class Facts:
     is_backstop_full: bool | None = None
     is_book_thin: bool | None = None
     is_emergency: bool | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -464,8 +453,8 @@ _MEASURES: Mapping[Kind, Measure] = MappingProxyType(
         ConditionKind.LOCKOUT: _lockout,
         ConditionKind.OFFSET: _counted("remaining_lots"),
         ConditionKind.MANUAL: _flagged("is_emergency"),
-        PolicyKind.GROUP_LEVEL: _group_level,
-        PolicyKind.POOL_FACTOR: _pool_factor,
+        ConditionKind.GROUP_LEVEL: _group_level,
+        ConditionKind.POOL_FACTOR: _pool_factor,
     }
 )
 

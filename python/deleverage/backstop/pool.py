@@ -16,9 +16,10 @@ from typing import Self
 
 from deleverage.backstop.window import EIGHT_HOURS, Window, whole
 from deleverage.errors import InputError, StateError
+from deleverage.model.quantise import LIMIT
 from deleverage.ranking import Rate
 
-__all__ = ["Inventory", "Payment", "Pool", "PoolScope", "Share", "share_loss"]
+__all__ = ["Inventory", "Payment", "Pool", "PoolScope"]
 
 
 class PoolScope(StrEnum):
@@ -73,7 +74,8 @@ class Pool:
         name: of the pool.
         scope: whether it stands behind one market, a group of them, or all.
         markets: the names of its markets; none for a shared pool.
-        cash: money units; below zero only where `may_be_negative`.
+        cash: money units; below zero only where `may_be_negative`, or by what a position that it
+            holds has lost when it was closed.
         may_be_negative: deficits are paid in full even if the pool has no money left.
         publication_delay: age of the balance that is shown to the public, ns.
         publication_period: the public balance changes only at multiples of this, ns; 0: always.
@@ -81,6 +83,7 @@ class Pool:
         inventories: one a market that had an event, by name.
         balances: the balance, one window a length.
         history: the balance for as long as the publication needs it; None if shown at once.
+        carved: markets that were taken out of it (`groups.carve_out`).
     """
 
     name: str
@@ -94,6 +97,7 @@ class Pool:
     inventories: tuple[Inventory, ...]
     balances: tuple[Window, ...]
     history: Window | None
+    carved: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -179,8 +183,9 @@ class Pool:
         Raises:
             InputError: the pool does not stand behind the market.
         """
-        if self.markets and market not in self.markets:
-            raise InputError(f"pool {self.name}: expected one of {self.markets}, got {market!r}")
+        if (self.markets and market not in self.markets) or market in self.carved:
+            wanted = self.markets or f"any market but {self.carved}"
+            raise InputError(f"pool {self.name}: expected one of {wanted}, got {market!r}")
         for inventory in self.inventories:
             if inventory.market == market:
                 return inventory
@@ -394,6 +399,7 @@ class Pool:
         held = self.inventories if inventories is None else inventories
         money = self.cash if cash is None else cash
         balance = money + sum(inventory.unrealised for inventory in held)
+        self._check_sums(money, balance, held)
         return replace(
             self,
             at=at,
@@ -402,6 +408,20 @@ class Pool:
             balances=tuple(window.put(at, balance) for window in self.balances),
             history=None if self.history is None else self.history.put(at, balance),
         )
+
+    def _check_sums(self, cash: int, balance: int, held: tuple[Inventory, ...]) -> None:
+        """Refuse a sum that no column could carry."""
+        sums = [("cash", cash), ("balance", balance)]
+        for each in held:
+            sums += [(f"{each.market}: realised", each.realised), (f"{each.market}: pnl", each.pnl)]
+            sums += [(f"{each.market}: entry_value", each.entry_value)]
+            sums += [(f"{each.market}: lots", each.lots)]
+        for name, value in sums:
+            if abs(value) >= LIMIT:
+                raise InputError(
+                    f"pool {self.name}: {name}: expected less than 2^51 in magnitude, got {value}; "
+                    "a coarser money unit holds more"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,46 +437,6 @@ class Payment:
     pool: Pool
     paid: int
     unpaid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """How pools that are empty together share what they still have among the losing markets.
-
-    Attributes:
-        common: base fund plus every positive profit, money units, not below 0.
-        limits: what each losing market may lose, by market, money units, rounded down.
-        remainder: `common` less the limits: units that stay in the fund.
-    """
-
-    common: int
-    limits: Mapping[str, int]
-    remainder: int
-
-
-def share_loss(base: int, pnl: Mapping[str, int]) -> Share:
-    """Share the positive balances of a pool group out among its losing markets.
-
-    `L_i = S x |PnL_i| / sum |PnL_neg|` with `S = base + sum of the positive PnL`: our reading of
-    the rule that Bybit states in words (help centre 2025-11; API text 2025-09).
-
-    Args:
-        base: the fund apart from the markets, money units.
-        pnl: profit and loss by market, money units.
-
-    Raises:
-        InputError: a figure is not an int.
-        StateError: the group is still above zero, so nothing is to be shared.
-    """
-    whole("base", base)
-    total = base + sum(whole(f"pnl of {market}", value) for market, value in pnl.items())
-    if total > 0:
-        raise StateError(f"pool group: expected a balance at or below 0, got {total}")
-    common = max(0, base + sum(value for value in pnl.values() if value > 0))
-    losses = {market: -value for market, value in sorted(pnl.items()) if value < 0}
-    lost = sum(losses.values())
-    limits = {market: common * loss // lost for market, loss in losses.items()}
-    return Share(common=common, limits=limits, remainder=common - sum(limits.values()))
 
 
 def _noted(inventory: Inventory, at: int) -> Inventory:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from deleverage.backstop.bankruptcy import Exact, exact
 from deleverage.errors import InputError, VenueError
 from deleverage.model.parts import Price
+from deleverage.model.prices import deviation
 from deleverage.model.terms import PriceKind
 
 __all__ = ["Candidates", "SettlementPrice", "choose_price", "deviation_of", "price_by_edition"]
@@ -123,8 +124,10 @@ def choose_price(
             below zero only.
 
     Raises:
-        InputError: a price that the rule reads is not known.
+        InputError: a price that the rule reads is not known, or the rule closes nobody.
     """
+    if rule is PriceKind.NONE:
+        raise InputError("price: expected a rule that closes positions, got one that closes none")
     if rule is PriceKind.BANKRUPTCY_UNLESS_FAR:
         return _unless_far(rule, known, deviation)
     if rule is PriceKind.MARK_UNTIL_DEPLETED:
@@ -139,21 +142,13 @@ def choose_price(
 def deviation_of(known: Candidates) -> Fraction | None:
     """Give how far the bankruptcy price is from the mark price, as a share of the mark price.
 
-    The denominator is our reading: the paraphrase of Bybit's rule does not name it, and its one
-    example comes out the same for either.
-
     Returns:
-        A share, 0 or more; None where no finite price is the bankruptcy price.
+        As `model.prices.deviation`.
 
     Raises:
         InputError: mark or bankruptcy is not known, or the mark is not above zero.
     """
-    value, mark = known.read("bankruptcy"), known.read("mark")
-    if mark <= 0:
-        raise InputError(f"mark: expected a value above zero, got {mark}")
-    if not known.is_inverse:
-        return abs(value - mark) / mark
-    return abs(mark / value - 1) if value > 0 else None
+    return deviation(known.read("bankruptcy"), known.read("mark"), is_inverse=known.is_inverse)
 
 
 def _unless_far(rule: PriceKind, known: Candidates, limit: Fraction) -> SettlementPrice:

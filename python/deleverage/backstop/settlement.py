@@ -46,13 +46,19 @@ __all__ = [
 
 
 class Book(StrEnum):
-    """Where an amount stands: a wallet, a position's open basis, a fund, fees, or dust."""
+    """Where an amount stands.
+
+    A wallet, a position's open basis, a fund, fees, dust; `market`: what was traded with whom the
+    venue books itself; `loss`: what everybody is to pay and nobody has paid yet.
+    """
 
     WALLET = "wallet"
     BASIS = "basis"
     FUND = "fund"
     FEE = "fee"
     DUST = "dust"
+    MARKET = "market"
+    LOSS = "loss"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

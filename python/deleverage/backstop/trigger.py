@@ -21,7 +21,7 @@ from deleverage.backstop.lines import FIXED_BOUNDS, STOP_ONLY, Facts, Line, Read
 from deleverage.backstop.window import HOUR
 from deleverage.errors import StateError, VenueError
 from deleverage.model.parts import Condition
-from deleverage.model.records import Venue
+from deleverage.model.records import Venue, named_conditions
 from deleverage.model.terms import Bound, Combine, ConditionKind
 
 __all__ = ["Arm", "ArmState", "State", "Status", "StopReading", "Trigger", "gaps"]
@@ -184,6 +184,7 @@ class Trigger:
         lots_per_contract: int = 1,
         bound: Bound | None = None,
         stop: StopReading | None = None,
+        own: tuple[Arm, ...] = (),
     ) -> Self:
         """Build the trigger of a venue edition.
 
@@ -193,17 +194,25 @@ class Trigger:
             lots_per_contract: lots in one contract, for a line that counts contracts.
             bound: how to read a line whose bound was never published.
             stop: how to read an edition that never says when deleveraging ends.
+            own: arms of one's own, where the trigger itself was never published.
 
         Raises:
-            VenueError: the edition's trigger was never published, something must be supplied
-                first (all of it is named), or a stop line contradicts its start.
+            VenueError: the edition's trigger was never published and no arms are given (or it
+                was and some are), something must be supplied first (all of it is named), or a
+                stop line contradicts its start.
         """
         missing = gaps(venue)
-        if UNPUBLISHED_START in missing:
-            raise VenueError(
-                f"{venue.name}: its trigger was never published and cannot be modelled; "
-                "build a Trigger from lines of your own"
+        is_unpublished = UNPUBLISHED_START in missing
+        if is_unpublished != bool(own):
+            wanted = (
+                "its trigger was never published and cannot be modelled; pass own= with arms of "
+                "your own"
+                if is_unpublished
+                else "its trigger is published; expected no own="
             )
+            raise VenueError(f"{venue.name}: {wanted}")
+        if is_unpublished:
+            return cls(arms=own)
         missing = tuple(
             name
             for name in missing
@@ -298,12 +307,12 @@ def gaps(venue: Venue) -> tuple[str, ...]:
     """
     names = []
     for part, group in (("trigger", venue.trigger), ("stop", venue.stop)):
-        for item in group.conditions:
+        for path, item in named_conditions(part, group):
             if item.kind is ConditionKind.UNPUBLISHED:
                 continue
-            names += [f"{part}.{item.kind}.{name}" for name in item.required]
+            names += [f"{path}.{name}" for name in item.required]
             if item.bound is Bound.UNPUBLISHED and item.kind not in FIXED_BOUNDS:
-                names.append(f"{part}.{item.kind}.bound")
+                names.append(f"{path}.bound")
     if any(item.kind is ConditionKind.UNPUBLISHED for item in venue.trigger.conditions):
         names.append(UNPUBLISHED_START)
     known = [
@@ -330,15 +339,22 @@ def _pairs(venue: Venue) -> Iterator[tuple[Conditions, Conditions]]:
     if venue.trigger.combine is Combine.ALL:
         groups = [starts]
     for group in groups:
-        mine = [item.kind for item in group]
-        ends = tuple(item for item in stops if item.kind in mine) or tuple(
+        mine = [_watched(item) for item in group]
+        is_loss = any(item.kind is ConditionKind.FUND_LOSS for item in group)
+        ends = tuple(item for item in stops if _watched(item) in mine) or tuple(
             item
             for item in free
             if item.kind is not ConditionKind.LOCKOUT
             or ConditionKind.FUND_LOSS not in kinds
-            or ConditionKind.FUND_LOSS in mine
+            or is_loss
         )
         yield group, ends
+
+
+def _watched(item: Condition) -> tuple[ConditionKind, Decimal | None]:
+    """Give what a condition watches: its kind, and over which window."""
+    hours = (number.value for number in item.numbers if number.name == "window_hours")
+    return item.kind, next(hours, None)
 
 
 def _line(item: Condition, scales: dict[str, int], bound: Bound | None, *, is_start: bool) -> Line:

@@ -6,30 +6,35 @@ A command's file is imported when the command runs, so that `--help` costs no da
 # ruff: noqa: PLC0415 - the lazy imports that the sentence above promises
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.main import get_command
 
+from deleverage.cli.check_door import check_command
 from deleverage.cli.exits import guarded
 from deleverage.cli.options import (
+    INPUT_COLUMNS,
     AccountsOption,
     Format,
     FormatOption,
+    MarketOption,
     MarketsOption,
     MarksOption,
     NeutralOption,
     OutputOption,
     PositionsArgument,
     Side,
+    SideOption,
     VenueOption,
 )
+from deleverage.cli.repeats import refuse_repeats
 
 __all__ = ["application", "run"]
 
 _EPILOG = "Exit codes: 0 done, 1 failed, 2 bad input, 3 an invariant broke, 4 not fully covered."
+_INPUT_EPILOG = f"{INPUT_COLUMNS}\n\n{_EPILOG}"
 
 application = typer.Typer(
     name="deleverage",
@@ -54,10 +59,13 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     command = get_command(application)
-    call = partial(
-        command.main, args=list(arguments), prog_name="deleverage", standalone_mode=False
-    )
-    return guarded(lambda: int(call() or 0))
+
+    def call() -> int:
+        refuse_repeats(command, arguments)
+        done = command.main(args=list(arguments), prog_name="deleverage", standalone_mode=False)
+        return int(done or 0)
+
+    return guarded(call)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the shape a flag's callback has
@@ -85,7 +93,7 @@ def _door(
     """
 
 
-@application.command("rank", epilog=_EPILOG)
+@application.command("rank", epilog=_INPUT_EPILOG)
 def _rank(
     positions: PositionsArgument,
     *,
@@ -94,10 +102,8 @@ def _rank(
     accounts: AccountsOption = None,
     markets: MarketsOption = None,
     neutral: NeutralOption = None,
-    market: Annotated[
-        str | None, typer.Option("--market", metavar="NAME", help="Only this market.")
-    ] = None,
-    side: Annotated[Side | None, typer.Option("--side", help="Only this side.")] = None,
+    market: MarketOption = None,
+    side: SideOption = None,
     head: Annotated[
         int | None,
         typer.Option("--head", metavar="N", min=1, help="Only the first N of each queue."),
@@ -118,7 +124,7 @@ def _rank(
     )
 
 
-@application.command("plan", epilog=_EPILOG)
+@application.command("plan", epilog=_INPUT_EPILOG)
 def _plan(
     positions: PositionsArgument,
     *,
@@ -150,8 +156,12 @@ def _plan(
         typer.Option("--exclude", metavar="ACCOUNT", help="Never cut; may be repeated."),
     ] = None,
     explain: Annotated[
-        str | None,
-        typer.Option("--explain", metavar="ACCOUNT", help="Say why this account is cut or not."),
+        list[str] | None,
+        typer.Option(
+            "--explain",
+            metavar="ACCOUNT",
+            help="Say why this account is cut or not; may be repeated.",
+        ),
     ] = None,
     shape: FormatOption = None,
     output: OutputOption = "-",
@@ -175,9 +185,12 @@ def _plan(
         bankruptcy_price=bankruptcy_price,
         bankrupt_account=bankrupt_account,
         exclude=tuple(exclude or ()),
-        explain=explain,
+        explain=tuple(explain or ()),
     )
     return plan_event(inputs, wish, shape=shape, output=output)
+
+
+application.command("check", epilog=_INPUT_EPILOG)(check_command)
 
 
 @application.command("venues", epilog=_EPILOG)
@@ -229,6 +242,49 @@ def _demo(
     )
 
 
+@application.command("run", epilog=_EPILOG)
+def _run(
+    scenario: Annotated[
+        Path, typer.Argument(metavar="SCENARIO", help="A .toml file: a venue, its book, events.")
+    ],
+    *,
+    journal: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="JOURNAL", help="Where the journal is kept."),
+    ] = None,
+    shape: FormatOption = None,
+) -> int:
+    """Play a scenario: marks, pools, triggers, liquidations, who is cut, and the books.
+
+    Example: deleverage run examples/crash.toml
+
+    Example: deleverage run examples/crash.toml -o crash.journal --format json
+    """
+    from deleverage.cli.run import run_scenario
+
+    return run_scenario(scenario, shape=shape, journal=journal)
+
+
+@application.command("verify", epilog=_EPILOG)
+def _verify(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What `run -o` has left.")],
+    *,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="RECEIPT", help="SEQUENCE:HEAD that must be in it."),
+    ] = None,
+    shape: FormatOption = None,
+    output: OutputOption = "-",
+) -> int:
+    """Check a journal: its chain, every decision derived again, every guarantee.
+
+    Example: deleverage verify crash.journal
+    """
+    from deleverage.cli.verify import verify_journal
+
+    return verify_journal(journal, head=head, shape=shape, output=output)
+
+
 @application.command("bench", epilog=_EPILOG)
 def _bench(
     positions: Annotated[
@@ -247,6 +303,9 @@ def _bench(
         typer.Option("--section", metavar="NAME", help="Only this part; may be repeated."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, rougher figures.")] = False,
+    ticks: Annotated[
+        bool, typer.Option("--ticks", help="Ticks on a kept book instead; --quick takes fewer.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write_readme: Annotated[
         bool, typer.Option("--write-readme", help="Write benches/README.md too.")
@@ -259,8 +318,10 @@ def _bench(
     Example: deleverage bench --positions 1000000 --quick
 
     Example: deleverage bench --positions 10000000 --json -o figures.json
+
+    Example: deleverage bench --ticks --positions 1000000 --quick --json
     """
-    from deleverage.cli.bench import Course, measure
+    from deleverage.cli.bench import Course, measure, measure_kept
 
     course = Course(
         positions=positions,
@@ -270,7 +331,144 @@ def _bench(
         is_quick=quick,
     )
     shape = Format.JSON if as_json else shape
+    if ticks:
+        return measure_kept(course, shape=shape, output=output)
     return measure(course, is_readme_written=write_readme, shape=shape, output=output)
+
+
+@application.command("paper", epilog=_EPILOG)
+def _paper(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Published outputs of the replication.")
+    ],
+    *,
+    shape: FormatOption = None,
+    output: OutputOption = "-",
+) -> int:
+    """Recompute the tables of arXiv 2602.15182 from its published files, and read them again.
+
+    Beside each printed figure: the recomputed one, and the corrected reading (gross sums,
+    deficits counted once, only what is less fair than the reference).
+
+    Example: deleverage paper autodeleveraging-analysis/out
+    """
+    from deleverage.cli.paper import show_paper
+
+    return show_paper(directory, shape=shape, output=output)
+
+
+@application.command("generate", epilog=_EPILOG)
+def _generate(
+    *,
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the dump is written.")
+    ],
+    positions: Annotated[
+        int, typer.Option("--positions", metavar="N", help="Open positions of each snapshot.")
+    ] = 221_422,
+    markets: Annotated[
+        int, typer.Option("--markets", metavar="N", help="Number of markets.")
+    ] = 182,
+    snapshots: Annotated[
+        int, typer.Option("--snapshots", metavar="N", help="Moments at which the book is written.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Another venue.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a dump that stands there.")
+    ] = False,
+    shape: FormatOption = None,
+) -> int:
+    """Write a synthetic venue: positions, accounts, marks and bankruptcies as Parquet.
+
+    It is calibrated to what was published about 2025-10-10 on Hyperliquid; its aggregates are
+    printed beside the published ones. The same seed gives the same venue.
+
+    Example: deleverage generate -o dump --positions 10000
+
+    Example: deleverage generate -o large --positions 10000000 --snapshots 10 --seed 7
+    """
+    from deleverage.cli.generate import write_dump
+    from deleverage.lab.generate_world import Request
+
+    request = Request(positions=positions, markets=markets, snapshots=snapshots, seed=seed)
+    return write_dump(directory, request, overwrite=overwrite, shape=shape)
+
+
+@application.command("replay", epilog=_EPILOG)
+def _replay(
+    dump: Annotated[Path, typer.Argument(metavar="DUMP", help="A dump, as `generate` writes it.")],
+    *,
+    venue: Annotated[
+        list[str],
+        typer.Option("--venue", metavar="NAME", help="An edition; may be repeated."),
+    ],
+    directory: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where results are written.")
+    ],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
+    ] = None,
+    shape: FormatOption = None,
+) -> int:
+    """Plan every bankruptcy of a dump under each venue, and sum up what each did.
+
+    A replay that was cut off goes on where it was when it is called again.
+
+    Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
+    """
+    from deleverage.cli.replay import replay_dump
+
+    policies = tuple(policy or ("queue",))
+    return replay_dump(dump, directory, venues=tuple(venue), policies=policies, shape=shape)
+
+
+@application.command("simulate", epilog=_EPILOG)
+def _simulate(
+    *,
+    venue: Annotated[
+        list[str] | None,
+        typer.Option("--venue", metavar="NAME", help="An edition; may be repeated."),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another crash.")] = 0,
+    accounts: Annotated[
+        int, typer.Option("--accounts", metavar="N", min=4, help="Number of traders.")
+    ] = 400,
+    settle: Annotated[
+        str | None,
+        typer.Option("--settle", metavar="PRICE", help="Settle at this, not by the edition."),
+    ] = None,
+    table: Annotated[
+        str,
+        typer.Option("--table", metavar="summary|steps|accounts|fills|lights|waves"),
+    ] = "summary",
+    shape: FormatOption = None,
+    output: OutputOption = "-",
+) -> int:
+    """Simulate a crash, a squeeze and another fall: what each policy leaves for the next round.
+
+    Prices jump, the order book empties and refills, traders are called and liquidated, the pool
+    pays, and what is left is closed against the other side by each policy. Everything is whole
+    numbers and adds to zero in every step. Without --policy every policy is played.
+
+    Example: deleverage simulate --policy queue --policy pro-rata
+
+    Example: deleverage simulate --venue bitmex --table steps -o steps.parquet
+    """
+    from deleverage.cli.simulate import Crash, show_simulation
+
+    crash = Crash(
+        venues=tuple(venue or ("generic",)),
+        policies=tuple(policy or ()),
+        seed=seed,
+        accounts=accounts,
+        settle=settle,
+    )
+    return show_simulation(crash, table=table, shape=shape, output=output)
 
 
 @_importers.command("hyperliquid-adl", epilog=_EPILOG)

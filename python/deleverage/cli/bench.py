@@ -9,8 +9,12 @@ from deleverage.cli.output import Sink, emit_record
 from deleverage.errors import InputError
 from deleverage.lab import bench
 from deleverage.lab.bench_peers import peers_folder
+from deleverage.lab.bench_ticks import measure_ticks
 
-__all__ = ["Course", "measure"]
+__all__ = ["Course", "measure", "measure_kept"]
+
+_TICKS = 10_000
+_FEW_TICKS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,27 @@ def measure(course: Course, *, is_readme_written: bool, shape: Format | None, ou
     if readme is not None:
         Sink(format=Format.TABLE, path=readme).write_text(report.to_markdown())
         say(f"{readme} is written")
+    return ExitCode.DONE
+
+
+def measure_kept(course: Course, *, shape: Format | None, output: str) -> int:
+    """Run the ticks on a kept book and write their figures.
+
+    Args:
+        course: its positions, and whether fewer ticks are enough.
+        shape: `--format`; table or JSON.
+        output: `-o`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    sink = Sink.of(shape, output, allowed=(Format.TABLE, Format.JSON))
+    ticks = _FEW_TICKS if course.is_quick else _TICKS
+    report = measure_ticks(course.positions, ticks=ticks, progress=say)
+    emit_record(report.to_dict(), sink, table=report.to_markdown)
     return ExitCode.DONE
 
 

@@ -54,6 +54,7 @@ def show_demo(
         marks=crash.marks,
         venue=edition,
         accounts=crash.accounts,
+        markets=_linear(crash.marks),
         neutral=_NOBODY if "neutral" in edition.needs.tiers else None,
     )
     ranked = planning.rank(snapshot)
@@ -85,6 +86,11 @@ def _unhedged(positions: pl.DataFrame) -> pl.DataFrame:
         open_value=pl.col("qty") * pl.col("entry_price"),
         hedged_qty=pl.lit(Decimal(0), dtype=pl.Decimal(38, 3)),
     )
+
+
+def _linear(marks: pl.DataFrame) -> pl.DataFrame:
+    """The markets of the crash: it draws linear contracts, whatever the edition's own are."""
+    return marks.select("market", kind=pl.lit("linear"))
 
 
 def _queue(ranked: pl.DataFrame, event: Bankruptcy) -> pl.DataFrame:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 
 from deleverage.errors import InputError
+from deleverage.model.scalars import exact_of
 from deleverage.model.sources import load
 from deleverage.venue import Venue
 
@@ -141,15 +142,11 @@ def decimal_of(text: str, *, option: str) -> Decimal:
         The number.
 
     Raises:
-        InputError: not a finite decimal number.
+        InputError: not a finite decimal number, or beyond 10^40.
     """
-    try:
-        value = Decimal(text.strip().replace("_", "?"))
-    except InvalidOperation as error:
-        raise InputError(f"{option}: expected a decimal number, got {text!r}") from error
-    if not value.is_finite():
-        raise InputError(f"{option}: expected a finite number, got {text!r}")
-    return value
+    bare = text.strip()
+    exact_of(bare, option)
+    return Decimal(bare)
 
 
 def request_of(

@@ -7,15 +7,24 @@ from typing import Annotated
 from typer import Argument, Option
 
 __all__ = [
+    "INPUT_COLUMNS",
     "AccountsOption",
     "Format",
     "FormatOption",
+    "FundingLineOption",
+    "FundingRateOption",
+    "MarketOption",
     "MarketsOption",
     "MarksOption",
     "NeutralOption",
     "OutputOption",
+    "PoolBalanceOption",
+    "PoolPeakOption",
     "PositionsArgument",
+    "SessionOption",
     "Side",
+    "SideOption",
+    "SpikeOption",
     "VenueOption",
 ]
 
@@ -36,11 +45,23 @@ class Side(StrEnum):
     SHORT = "short"
 
 
+INPUT_COLUMNS = """\
+Columns. POSITIONS: account, market, side (or a signed qty), qty, entry_price or entry_value; \
+optional position_id, margin_mode, status; where the edition asks: margin, bankruptcy_price or \
+bankruptcy_value, maintenance_margin, initial_margin, leverage, open_value, hedged_qty \
+(`deleverage venues NAME` says which).
+
+--marks: market, mark_price, optional previous_mark_price. --accounts: account, asset, equity, \
+wallet_balance, maintenance_margin, created_at, as the edition asks. --markets: market, kind, \
+optional underlier, contract_size, lot_size, tick_size, price_unit, money_unit, settle, pool. \
+--neutral: account, underlier, delta_neutral."""
+"""What the frames hold, for the help of the commands that read them."""
+
 PositionsArgument = Annotated[
     Path,
     Argument(
         metavar="POSITIONS",
-        help="Positions as CSV, Parquet or JSON Lines, or a directory that `import` wrote.",
+        help="Positions as CSV, Parquet, JSON or JSON Lines, or a directory that `import` wrote.",
         show_default=False,
     ),
 ]
@@ -68,6 +89,8 @@ VenueOption = Annotated[
         show_default=False,
     ),
 ]
+MarketOption = Annotated[str | None, Option("--market", metavar="NAME", help="Only this market.")]
+SideOption = Annotated[Side | None, Option("--side", help="Only this side.")]
 FormatOption = Annotated[
     Format | None,
     Option(
@@ -79,4 +102,24 @@ FormatOption = Annotated[
 ]
 OutputOption = Annotated[
     str, Option("--output", "-o", metavar="FILE", help="Where data goes; - is standard output.")
+]
+FundingRateOption = Annotated[
+    str | None,
+    Option("--funding-rate", metavar="RATE", help="Of one interval: 0.0005 is 0.05 %."),
+]
+FundingLineOption = Annotated[
+    str, Option("--funding-line", metavar="RATE", help="Extreme from here on (assumed).")
+]
+SpikeOption = Annotated[
+    bool | None,
+    Option("--liquidation-spike/--no-liquidation-spike", help="Liquidations come in numbers."),
+]
+SessionOption = Annotated[
+    bool | None, Option("--thin-session/--no-thin-session", help="The book is thin right now.")
+]
+PoolBalanceOption = Annotated[
+    str | None, Option("--pool-balance", metavar="AMOUNT", help="Of the insurance pool, now.")
+]
+PoolPeakOption = Annotated[
+    str | None, Option("--pool-peak", metavar="AMOUNT", help="Its highest of the last hours.")
 ]

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
@@ -161,8 +161,13 @@ def emit_frame(frame: pl.DataFrame, sink: Sink, *, table: Callable[[pl.DataFrame
         sink.write_bytes(buffer.getvalue())
 
 
-def emit_record(record: Mapping[str, object], sink: Sink, *, table: Callable[[], str]) -> None:
-    """Write a record as JSON or as the table for people.
+def emit_record(
+    record: Mapping[str, object] | Sequence[Mapping[str, object]],
+    sink: Sink,
+    *,
+    table: Callable[[], str],
+) -> None:
+    """Write a record, or several, as JSON or as the table for people.
 
     Args:
         record: names and values; frames inside become lists of rows.

@@ -25,7 +25,7 @@ class Wish:
         bankruptcy_price: frozen at takeover, or None.
         bankrupt_account: never cut against itself, or None.
         exclude: accounts that are never cut.
-        explain: the account that asks, or None.
+        explain: the accounts that ask.
     """
 
     venue: str
@@ -35,7 +35,7 @@ class Wish:
     bankruptcy_price: str | None = None
     bankrupt_account: str | None = None
     exclude: tuple[str, ...] = ()
-    explain: str | None = None
+    explain: tuple[str, ...] = ()
 
 
 def plan_event(inputs: Inputs, wish: Wish, *, shape: Format | None, output: str) -> int:
@@ -72,8 +72,8 @@ def plan_event(inputs: Inputs, wish: Wish, *, shape: Format | None, output: str)
         markets=inputs.markets,
         neutral=inputs.neutral,
     )
-    explanation = None if wish.explain is None else str(plan.explain(wish.explain))
-    _write(plan, explanation, wish, sink)
+    asked = dict.fromkeys(wish.explain)
+    _write(plan, [str(plan.explain(account)) for account in asked], wish, sink)
     for note in (*plan.notes, plan.price_note):
         if note:
             say(note)
@@ -106,12 +106,12 @@ def plan_facts(plan: planning.Plan) -> dict[str, object]:
     }
 
 
-def _write(plan: planning.Plan, explanation: str | None, wish: Wish, sink: Sink) -> None:
+def _write(plan: planning.Plan, explanations: list[str], wish: Wish, sink: Sink) -> None:
     """The plan in the sink's shape."""
     if sink.format in (Format.CSV, Format.PARQUET):
         emit_frame(plan.fills, sink, table=str)
         say(f"{plan}, digest {plan.digest}")
-        if explanation is not None:
+        for explanation in explanations:
             say(explanation)
         return
 
@@ -122,10 +122,11 @@ def _write(plan: planning.Plan, explanation: str | None, wish: Wish, sink: Sink)
             if frame.height:
                 page.frame(title, frame)
         page.facts(f"plan by {wish.venue}", plan_facts(plan))
-        if explanation is not None:
+        for explanation in explanations:
             page.text(explanation)
         return str(page)
 
     frames = {"fills": plan.fills, "left_out": plan.left_out, "own_legs": plan.own_legs}
-    record = plan_facts(plan) | frames | {"notes": plan.notes, "explanation": explanation}
+    told = {"notes": plan.notes, "explanation": "\n\n".join(explanations) or None}
+    record = plan_facts(plan) | frames | told
     emit_record(record, sink, table=table)

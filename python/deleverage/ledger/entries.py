@@ -3,7 +3,6 @@
 An entry's hash covers the entry before it, so one head hash stands for the whole history.
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 from struct import pack
 from typing import NamedTuple, Protocol, TypeVar
@@ -123,8 +122,7 @@ class Receipt(NamedTuple):
         return cls(int(sequence), head)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
+class Acknowledgement(NamedTuple):
     """A command is durable and applied.
 
     Attributes:

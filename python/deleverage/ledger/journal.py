@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
-from deleverage.errors import InputError, InvariantError, StateError
+from deleverage.errors import AdlError, InputError, InvariantError, StateError
 from deleverage.ledger.canonical import Value, decode, spell
 from deleverage.ledger.chain import FIRST_TIME_NS, Chain, snapshot_fault
 from deleverage.ledger.entries import (
@@ -221,12 +221,27 @@ class Journal(Generic[State]):
         return self._store.setting(name)
 
     def _step(self, here: Chain[State], request: Request) -> tuple[Chain[State], Acknowledgement]:
-        """One command on top of a place: its row is written, durable or in the transaction."""
-        key, kind, time_ns, _ = request
+        """One command on top of a place: its row is written, durable or in the transaction.
+
+        A key is looked up only where the command cannot be new: trying it changes nothing, and
+        the table itself refuses a key twice.
+        """
         data, body = _checked(request)
-        known = self._store.find(key)
-        if known is not None:
-            return here, self._repeated(known, kind, data)
+        try:
+            return self._try(here, request, data, body)
+        except (AdlError, sqlite3.IntegrityError) as error:
+            known = self._store.find(request.key)
+            if known is not None:
+                return here, self._repeated(known, request.kind, data)
+            if isinstance(error, InvariantError):
+                self._stopped = f"command {request.key!r} would break a guarantee ({error})"
+            raise
+
+    def _try(
+        self, here: Chain[State], request: Request, data: bytes, body: dict[str, Value]
+    ) -> tuple[Chain[State], Acknowledgement]:
+        """Work a new command out, and write its row."""
+        key, kind, time_ns, _ = request
         if time_ns < here.time_ns:
             raise StateError(
                 f"command {key!r}, time_ns: expected {here.time_ns} or later, got {time_ns}; "
@@ -234,11 +249,7 @@ class Journal(Generic[State]):
             )
         sequence = here.sequence + 1
         command = Command(sequence, key, kind, time_ns, body)
-        try:
-            state, answer = self._applier.apply(self._current(here), command)
-        except InvariantError as error:
-            self._stopped = f"command {key!r} would break a guarantee ({error})"
-            raise
+        state, answer = self._applier.apply(self._current(here), command)
         said, result = spell(answer, f"result of {kind}")
         digest = chain_hash(
             sequence=sequence,
@@ -303,9 +314,8 @@ class Journal(Generic[State]):
 def _checked(request: Request) -> tuple[bytes, dict[str, Value]]:
     """The canonical bytes of a request's body, and the body as a replay will read it."""
     key, kind, time_ns, body = request
-    for name, text in (("key", key), ("kind", kind)):
-        if type(text) is not str or not text or not text.isprintable():
-            raise InputError(f"command, {name}: expected printable text, got {text!r}")
+    _must_be_printable("key", key)
+    _must_be_printable("kind", kind)
     if type(time_ns) is not int or not -_TIME_LIMIT <= time_ns < _TIME_LIMIT:
         raise InputError(
             f"command {key!r}, time_ns: expected int64 nanoseconds UTC, got {time_ns!r}"
@@ -316,6 +326,11 @@ def _checked(request: Request) -> tuple[bytes, dict[str, Value]]:
     if not isinstance(twin, dict):
         raise InputError(f"command {key!r}, body: expected a dict, got another value")
     return data, twin
+
+
+def _must_be_printable(name: str, text: str) -> None:
+    if type(text) is not str or not text or not text.isprintable():
+        raise InputError(f"command, {name}: expected printable text, got {text!r}")
 
 
 def _restored(store: Store, applier: Applier[State]) -> Chain[State]:

@@ -5,7 +5,7 @@ event is a set of postings; the ledger checks the whole event before it changes 
 back a new ledger while the old one still reads.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -28,7 +28,8 @@ __all__ = [
 # Magnitudes stay below this: sums of money are 128 bits wide.
 AMOUNT_LIMIT = 1 << 127
 
-Slot = tuple[str, str]
+Balances = VersionedMap[str, int]
+Lines = list[Sequence[object]]
 
 
 class AccountKind(StrEnum):
@@ -152,10 +153,11 @@ class Ledger:
     def __init__(
         self,
         accounts: VersionedMap[str, bool] | None = None,
-        balances: VersionedMap[Slot, int] | None = None,
+        balances: Mapping[str, Balances] | None = None,
     ) -> None:
         self._accounts = VersionedMap() if accounts is None else accounts
-        self._balances = VersionedMap() if balances is None else balances
+        # By asset: an event has few assets, and a text keeps its hash where a pair does not.
+        self._balances = {} if balances is None else balances
 
     def open(self, accounts: Iterable[str]) -> "Ledger":
         """Open accounts; opening one twice changes nothing.
@@ -185,59 +187,64 @@ class Ledger:
             InvariantError: the postings of an asset do not add up to zero.
             StateError: a balance would leave the range.
         """
-        moves = self._moves(postings)
-        read = self._balances.reader()
-        balances = {slot: (read(slot) or 0) + amount for slot, amount in moves.items()}
-        if max(map(abs, balances.values())) >= AMOUNT_LIMIT:
-            (account, asset), most = max(balances.items(), key=lambda item: abs(item[1]))
+        lines = list(postings)
+        moves = _moves(lines)
+        if not moves:
+            raise InputError(self._complaint(lines))
+        balances = dict(self._balances)
+        changes = [self._changes(asset, by_account, lines) for asset, by_account in moves.items()]
+        for asset, change in zip(moves, changes, strict=True):
+            balances[asset] = self._held(asset).put(change)
+        return Ledger(self._accounts, balances)
+
+    def _held(self, asset: str) -> Balances:
+        """The balances of an asset, by account."""
+        held = self._balances.get(asset)
+        return VersionedMap() if held is None else held
+
+    def _changes(
+        self, asset: str, moves: Mapping[str, int], lines: Lines
+    ) -> Mapping[str, int | None]:
+        """The balances of an asset's accounts after an event; None where nothing is left."""
+        before = list(map(self._held(asset).reader(), moves))
+        # Who has a balance is open; of the others each line is looked at.
+        if None in before and (wrong := self._complaint(lines)):
+            raise InputError(wrong)
+        if total := sum(moves.values()):
+            raise InvariantError(
+                f"event: expected postings in {asset} that add up to 0, got {total}; "
+                "nothing was booked"
+            )
+        after = [
+            amount if balance is None else balance + amount
+            for balance, amount in zip(before, moves.values(), strict=True)
+        ]
+        if max(after) >= AMOUNT_LIMIT or min(after) <= -AMOUNT_LIMIT:
+            account, most = max(zip(moves, after, strict=True), key=lambda item: abs(item[1]))
             raise StateError(
                 f"balance of {account} in {asset}: expected a magnitude below 2^127, got {most}"
             )
-        changes: dict[Slot, int | None] = {**balances}
-        if 0 in balances.values():
-            changes = {slot: balance or None for slot, balance in balances.items()}
-        return Ledger(self._accounts, self._balances.put(changes))
+        left = [balance or None for balance in after] if 0 in after else after
+        return dict(zip(moves, left, strict=True))
 
-    def _moves(self, postings: Iterable[Sequence[object]]) -> dict[Slot, int]:
-        """Add postings up by account and asset, and check that each asset adds to zero."""
-        moves: dict[Slot, int] = {}
-        totals: dict[str, int] = {}
-        is_open = self._accounts.reader()
-        number = -1
-        for number, posting in enumerate(postings):
-            if len(posting) != len(Posting._fields):
-                raise InputError(self._complaint(number, posting))
-            account, asset, amount = posting
-            if type(account) is not str or type(asset) is not str or type(amount) is not int:
-                raise InputError(self._complaint(number, posting))
-            if not asset or not is_open(account):
-                raise InputError(self._complaint(number, posting))
-            slot = (account, asset)
-            moves[slot] = moves.get(slot, 0) + amount
-            totals[asset] = totals.get(asset, 0) + amount
-        if number < 0:
-            raise InputError("event: expected at least one posting, got none")
-        for asset, total in totals.items():
-            if total:
-                raise InvariantError(
-                    f"event: expected postings in {asset} that add up to 0, got {total}; "
-                    "nothing was booked"
-                )
-        return moves
+    def _complaint(self, lines: Lines) -> str:
+        """What is wrong with the first posting that is no posting; empty if all are."""
+        if not lines:
+            return "event: expected at least one posting, got none"
+        complaints = (self._line_complaint(number, line) for number, line in enumerate(lines))
+        return next(filter(None, complaints), "")
 
-    def _complaint(self, number: int, posting: Sequence[object]) -> str:
-        """What is wrong with a posting."""
-        if len(posting) != len(Posting._fields):
-            return f"posting {number}: expected (account, asset, amount), got {posting!r}"
+    def _line_complaint(self, number: int, posting: object) -> str:
+        """What is wrong with a posting; empty if nothing is."""
+        where = f"posting {number}"
+        if not isinstance(posting, Sequence) or len(posting) != len(Posting._fields):
+            return f"{where}: expected (account, asset, amount), got {posting!r}"
         account, asset, amount = posting
-        if not isinstance(account, str) or account not in self._accounts:
-            return (
-                f"posting {number}, account: expected an open account, got {account!r}; "
-                "open it first"
-            )
-        if not isinstance(asset, str) or not asset:
-            return f"posting {number}, asset: expected a name, got {asset!r}"
-        return f"posting {number}, amount: expected an integer, got {amount!r}"
+        if type(account) is not str or account not in self._accounts:
+            return f"{where}, account: expected an open account, got {account!r}; open it first"
+        if type(asset) is not str or not asset:
+            return f"{where}, asset: expected a name, got {asset!r}"
+        return "" if type(amount) is int else f"{where}, amount: expected an integer, got {amount!r}"
 
     def balance(self, account: str, asset: str) -> int:
         """What an account holds, in money units of the asset; zero if nothing moved.
@@ -247,7 +254,11 @@ class Ledger:
         """
         if account not in self._accounts:
             raise InputError(f"account: expected an open account, got {account!r}")
-        return self._balances.get((account, asset)) or 0
+        held = self._balances.get(asset)
+        return 0 if held is None else held.get(account) or 0
+
+    def __contains__(self, account: object) -> bool:
+        return account in self._accounts
 
     def accounts(self) -> tuple[str, ...]:
         """Every open account, sorted."""
@@ -256,8 +267,11 @@ class Ledger:
     def balances(self) -> tuple[Posting, ...]:
         """Every balance that is not zero, sorted by account and asset."""
         return tuple(
-            Posting(account, asset, amount)
-            for (account, asset), amount in sorted(self._balances.items())
+            sorted(
+                Posting(account, asset, amount)
+                for asset, held in self._balances.items()
+                for account, amount in held.items()
+            )
         )
 
     def trial_balance(self) -> TrialBalance:
@@ -265,9 +279,10 @@ class Ledger:
         groups: dict[tuple[str, int], list[int]] = {}
         kinds = tuple(AccountKind)
         order = {kind.value: number for number, kind in enumerate(kinds)}
-        for (account, asset), amount in self._balances.items():
-            kind = order[account.partition(":")[0]]
-            groups.setdefault((asset, kind), []).append(amount)
+        for asset, held in self._balances.items():
+            for account, amount in held.items():
+                kind = order[account.partition(":")[0]]
+                groups.setdefault((asset, kind), []).append(amount)
         return TrialBalance(
             lines=tuple(
                 TrialLine(
@@ -319,3 +334,19 @@ def _parts(value: Value) -> tuple[list[str], list[list[Value]]]:
             if len(accounts) == len(names) and len(balances) == len(lines):
                 return accounts, balances
     raise InputError("ledger: expected lists of accounts and balances, got something else")
+
+
+def _moves(lines: Lines) -> dict[str, dict[str, int]] | None:
+    """What an event moves, by asset and account; None if one of its lines is no posting."""
+    moves: dict[str, dict[str, int]] = {}
+    try:
+        for account, asset, amount in lines:
+            if type(account) is not str or type(asset) is not str or type(amount) is not int:
+                return None
+            by_account = moves.get(asset)
+            if by_account is None:
+                by_account = moves[asset] = {}
+            by_account[account] = by_account.get(account, 0) + amount
+    except (TypeError, ValueError):
+        return None
+    return None if "" in moves else moves

@@ -94,6 +94,7 @@ class Store:
     ) -> None:
         self.path = path
         self._connection = connection
+        self._inserting = connection.cursor()
         self._lock = lock
 
     @classmethod
@@ -163,8 +164,12 @@ class Store:
         return value if isinstance(value, int) else str(value)
 
     def insert(self, entry: Entry) -> None:
-        """Write an entry: durable on return, or with the transaction that is open."""
-        self._connection.execute(_INSERT, entry)
+        """Write an entry: durable on return, or with the transaction that is open.
+
+        Raises:
+            sqlite3.IntegrityError: its key, or its place, is taken; nothing is written.
+        """
+        self._inserting.execute(_INSERT, entry)
 
     def begin(self) -> None:
         """Open a transaction for several entries."""

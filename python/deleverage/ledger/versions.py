@@ -6,7 +6,7 @@ Reading an old version turns the pointers round first (Baker, "Shallow binding m
 arrays fast", 1991). One thread at a time may use the versions of one map.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 __all__ = ["VersionedMap"]
@@ -25,10 +25,10 @@ class _Version(Generic[Key, Item]):
         self.newer: _Version[Key, Item] | None = None
         self.undo: dict[Key, Item | None] = {}
 
-    def point(self, newer: "_Version[Key, Item]", changes: Iterable[Key]) -> None:
+    def point(self, newer: "_Version[Key, Item]", changes: Collection[Key]) -> None:
         """Hand the table to another version, and keep what these keys hold here."""
         get = self.table.get
-        self.undo = {key: get(key) for key in changes}
+        self.undo = dict(zip(changes, map(get, changes), strict=True))
         self.newer, self.table = newer, {}
 
     def own(self) -> dict[Key, Item]:
@@ -90,8 +90,8 @@ class VersionedMap(Generic[Key, Item]):
             The new version; this one still reads as before.
         """
         table = self._version.own()
-        newer: VersionedMap[Key, Item] = VersionedMap()
-        newer._version.table = table
+        newer: VersionedMap[Key, Item] = VersionedMap.__new__(VersionedMap)
+        newer._version = _Version(table)
         self._version.point(newer._version, changes)
         _write(table, changes)
         return newer

@@ -62,6 +62,7 @@ class Assembly:
     rows: Int64 | None
     left_out_rows: Int64
     left_out_reasons: NDArray[np.uint8]
+    exempt_rows: Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +80,7 @@ def assemble(tables: Tables, venue: Venue, *, derive_equity: bool) -> Assembly:
     Raises:
         InputError: names table, column, row and value of the first thing that is not as it should.
     """
+    _refuse_unknown_kinds(tables, venue)
     drafts = read_drafts(tables.marks, tables.markets, settle_of(tables.accounts))
     codes = _account_codes(tables, venue)
     names = [draft.market for draft in drafts]
@@ -101,6 +103,17 @@ def assemble(tables: Tables, venue: Venue, *, derive_equity: bool) -> Assembly:
     accounts = work.place_accounts(scales, columns, derive_equity=derive_equity)
     hedged = work.place_tiers(scales, columns, codes.neutral)
     return _finish(work, scales, columns, accounts, hedged)
+
+
+def _refuse_unknown_kinds(tables: Tables, venue: Venue) -> None:
+    """Refuse to read positions as linear where the edition has inverse contracts only."""
+    if tables.markets is None and venue.contracts and "linear" not in venue.contracts:
+        kinds = " or ".join(venue.contracts)
+        raise InputError(
+            f"markets: expected a table with market, kind and contract_size (edition {venue.name} "
+            f"has {kinds} contracts only, and their size stands in no position), got none; "
+            "pass markets="
+        )
 
 
 def _orders_accounts(positions: Table, venue: Venue) -> bool:
@@ -380,19 +393,22 @@ def _finish(
         columns, origin = split_hedged(columns, hedged)
     reasons = np.zeros(len(columns["lots"]), np.uint8)
     if origin is not None and work.venue.eligibility.hedged is Hedged.EXEMPT:
-        reasons[columns["tier"] == HEDGED] = _code(Reason.EXCLUDED)
+        reasons[columns["tier"] == HEDGED] = _code(Reason.HEDGED_PART)
     if identity.is_liquidating is not None:
         is_out = identity.is_liquidating
         reasons[is_out if origin is None else is_out.take(origin)] = _code(Reason.LIQUIDATING)
     kept = None if not reasons.any() else np.flatnonzero(reasons == 0)
     rows, section = identity.rows, identity.section
     left_rows, left_reasons = np.empty(0, np.int64), np.empty(0, np.uint8)
+    exempt = np.empty(0, np.int64)
     if origin is not None:
         rows = origin if rows is None else rows.take(origin)
         section = section.take(origin)
     if kept is not None:
         everyone = np.arange(len(reasons)) if rows is None else rows
         left_rows, left_reasons = _left_out(everyone, reasons)
+        is_part = reasons == _code(Reason.HEDGED_PART)
+        exempt = np.setdiff1d(everyone[is_part], left_rows)
         columns = {name: column.take(kept) for name, column in columns.items()}
         rows, section = everyone.take(kept), section.take(kept)
     starts, splits = bounds(section, len(scales))
@@ -405,6 +421,7 @@ def _finish(
         rows=rows,
         left_out_rows=left_rows,
         left_out_reasons=left_reasons,
+        exempt_rows=exempt,
     )
 
 

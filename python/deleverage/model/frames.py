@@ -65,8 +65,11 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 """The columns each table may have by contract; others are carried along untouched."""
 
 _SILENT = ("side", "margin_mode", "status")
-"""Columns whose absence means something: a near miss of their name would be silently ignored."""
-_NEAR = 0.8
+"""Columns whose absence means something else than that they are not there."""
+_NEAR_SILENT = 0.8
+_NEAR = 0.9
+"""How alike a stranger and a column of the contract are that is taken for a slip of the pen; a
+column of one's own such as `maintenance_margin_rate` is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,6 +178,22 @@ class Table:
             hint = nearest_name(str(series[row]), names)
             raise self.refuse(column, row, listed, (way_out + hint).removeprefix(", "))
         return places.to_numpy()
+
+    def places(self, column: str, names: Sequence[str]) -> NDArray[np.uint32]:
+        """Give each row's place in a list of names, and the list's length where it has none.
+
+        Raises:
+            InputError: the column is missing, or names the first row with a null.
+        """
+        self.require(column)
+        series = self.frame[column]
+        self._refuse_null(series)
+        return _places(series, names).fill_null(len(names)).to_numpy()
+
+    def distinct(self, column: str) -> list[str]:
+        """Give the texts of a column, each once and sorted, without nulls."""
+        self.require(column)
+        return self.frame[column].cast(pl.String).drop_nulls().unique().sort().to_list()
 
     def flags(self, column: str) -> NDArray[np.bool_]:
         """Read a column of true and false.
@@ -301,8 +320,7 @@ def read_table(source: FrameLike, *, kind: str) -> Table:
     required |= {"accounts": ("account",), "markets": ("market", "kind")}
     required |= {"neutral": ("account", "underlier", "delta_neutral")}
     table.require(*required[kind])
-    if kind == "positions":
-        _refuse_near_misses(table)
+    _refuse_near_misses(table)
     return table
 
 
@@ -355,11 +373,18 @@ def encode(*columns: Keys) -> tuple[list[NDArray[Any]], pl.Series | None]:
     numbers = [column.numbers for column in columns]
     if all(one is not None for one in numbers):
         return [one for one in numbers if one is not None], None
-    texts = [column.as_text() for column in columns]
-    names = pl.concat([one.unique() for one in texts]).unique().sort()
-    kind = pl.Enum(names)
-    codes = [one.cast(kind).to_physical().cast(pl.UInt32).to_numpy() for one in texts]
-    return list(codes), names
+    first, *others = [column.as_text() for column in columns]
+    if not others:
+        names = _distinct(first)
+        return [_codes_of(first, names).to_numpy()], names
+    # Tables of accounts name nearly everybody, each once: positions are looked up among them.
+    names = _distinct(pl.concat(others))
+    found = _codes_of(first, names)
+    if found.null_count():
+        strangers = first.filter(found.is_null())
+        names = _distinct(pl.concat([names, strangers]))
+        found = _codes_of(first, names)
+    return [one.to_numpy() for one in (found, *(_codes_of(one, names) for one in others))], names
 
 
 def rank(keys: Keys) -> NDArray[np.uint64]:
@@ -370,16 +395,27 @@ def rank(keys: Keys) -> NDArray[np.uint64]:
     if keys.numbers is not None:
         return keys.numbers
     texts = keys.as_text().rechunk()
-    places = np.arange(len(texts), dtype=np.uint64)
     rest = max(len(texts) - 1, 0)
     if bool((texts.slice(1) > texts.slice(0, rest)).all()):
-        return places
-    order = texts.arg_sort().to_numpy()
-    ordered = texts.gather(order)
-    is_same = (ordered.slice(1) == ordered.slice(0, rest)).to_numpy()
-    ranks = np.empty(len(texts), np.uint64)
-    ranks[order] = places - np.append(0, np.cumsum(is_same)).astype(np.uint64)
-    return ranks
+        return np.arange(len(texts), dtype=np.uint64)
+    return _codes_of(texts, _distinct(texts)).to_numpy().astype(np.uint64)
+
+
+def _distinct(texts: pl.Series) -> pl.Series:
+    """Give texts sorted, each once; a sort by values is several times as quick as one by rows."""
+    ordered = texts.sort()
+    is_first = ordered.slice(1) != ordered.slice(0, max(len(ordered) - 1, 0))
+    first = pl.Series([True] * min(len(ordered), 1), dtype=pl.Boolean)
+    return ordered.filter(pl.concat([first, is_first]))
+
+
+def _codes_of(texts: pl.Series, names: pl.Series) -> pl.Series:
+    """Give each text's place among names as UInt32, null where it has none: a hash join."""
+    known = pl.DataFrame(
+        {"text": names, "code": pl.arange(len(names), dtype=pl.UInt32, eager=True)}
+    )
+    rows = pl.DataFrame({"text": texts})
+    return rows.join(known, on="text", how="left", maintain_order="left")["code"].rechunk()
 
 
 def _places(series: pl.Series, names: Sequence[str]) -> pl.Series:
@@ -390,19 +426,24 @@ def _places(series: pl.Series, names: Sequence[str]) -> pl.Series:
         places = [known.get(str(value)) for value in unique]
         new = pl.Series(places, dtype=pl.UInt32)
         return series.replace_strict(unique, new, default=None, return_dtype=pl.UInt32)
-    if series.dtype not in (pl.String, pl.Categorical, pl.Enum):
+    if isinstance(series.dtype, pl.Enum):
+        categories = {name: place for place, name in enumerate(names)}
+        codes = [categories.get(name) for name in series.dtype.categories]
+        return pl.Series(codes, dtype=pl.UInt32).gather(series.to_physical())
+    if series.dtype not in (pl.String, pl.Categorical):
         return pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(series))
     texts = series if series.dtype == pl.String else series.cast(pl.String)
     return texts.cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
 
 
 def _refuse_near_misses(table: Table) -> None:
-    """Refuse `Status` or `margn_mode`: taken for an extra column they would be ignored."""
+    """Refuse `Status` or `maintenence_margin`: taken for a column of one's own it is not read."""
     strangers = [name for name in table.frame.columns if name not in _COLUMNS[table.kind]]
-    for column in _SILENT:
+    for column in _COLUMNS[table.kind]:
         if table.has(column):
             continue
-        hint = nearest_name(column, strangers, cutoff=_NEAR)
+        cutoff = _NEAR_SILENT if column in _SILENT else _NEAR
+        hint = nearest_name(column, strangers, cutoff=cutoff)
         if hint:
             stranger = hint.split("'")[1]
             raise InputError(

@@ -12,6 +12,7 @@ from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Scope, Tie, We
 from deleverage.model.terms import (
     Bound,
     Cancelled,
+    Clamp,
     Combine,
     Completion,
     ConditionKind,
@@ -21,14 +22,23 @@ from deleverage.model.terms import (
     Evidence,
     Fee,
     Hedged,
+    PartFill,
     Payer,
+    Payment,
+    PoolRole,
     PriceKind,
+    Remainder,
     Rerank,
+    Rounding,
+    Sharing,
     Standing,
+    StepKind,
+    Surplus,
 )
 
 __all__ = [
     "Allocation",
+    "Backstop",
     "Condition",
     "Conditions",
     "Eligibility",
@@ -129,17 +139,53 @@ class Eligibility(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(Part):
-    """How the bankrupt quantity is shared out along the queue.
+    """How the bankrupt quantity, or what it leaves unpaid, is shared out.
 
     Attributes:
+        policy: by which rule; without one, along the queue.
         completion: what happens where the queue is too short.
         cut_scope: which entries one event may reach.
         rerank: when the remainder of a cut position is scored again.
     """
 
+    policy: Sharing = Sharing.QUEUE
     completion: Completion
     cut_scope: CutScope = CutScope.MARKET
     rerank: Rerank = Rerank.BETWEEN_EVENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backstop(Part):
+    """What stands before the queue, and what becomes of what the queue leaves.
+
+    Attributes:
+        order: the steps of a liquidation, in order.
+        pool: what the insurance pool does.
+        fund_below_zero: whether the pool pays even where it has nothing left.
+        payment: whether the pool pays in part what it cannot pay whole.
+        surplus: who gets what a market fill brings above bankruptcy.
+        part_fill: whether a liquidation that was filled in part is deleveraged at once.
+        remainder: what becomes of what nobody offset and nobody paid.
+        clamp: what happens to a bankruptcy value below zero.
+        rounding: direction of a quote, seen from the liquidated account.
+        numbers: `surplus_ratio` (the most of a fill's quote that its surplus may bring the fund),
+            `fee_ratio` (liquidation fee, of the closed size at the mark, as far as the account can
+            pay), `reserve_ratio` (share of its value a position must keep for its closing fee),
+            `gate_hours` or `gate_blocks` (how long withdrawals wait).
+        required: numbers the venue has and never published.
+    """
+
+    order: tuple[StepKind, ...]
+    pool: PoolRole
+    fund_below_zero: bool = False
+    payment: Payment = Payment.IN_PART
+    surplus: Surplus = Surplus.FUND
+    part_fill: PartFill = PartFill.PROCEEDS
+    remainder: Remainder = Remainder.UNPUBLISHED
+    clamp: Clamp = Clamp.ALLOWED
+    rounding: Rounding = Rounding.UP
+    numbers: tuple[Number, ...] = ()
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,8 +117,8 @@ def settle_of(accounts: Table | None) -> str:
     """Give the one asset of the accounts, for markets whose table does not say it."""
     if accounts is None or not accounts.has("asset"):
         return ""
-    assets = {asset for asset in accounts.texts("asset") if asset is not None}
-    return assets.pop() if len(assets) == 1 else ""
+    assets = accounts.distinct("asset")
+    return assets[0] if len(assets) == 1 else ""
 
 
 def open_pools(
@@ -184,15 +184,9 @@ def _asset_codes(table: Table, assets: tuple[str, ...]) -> NDArray[np.uint32]:
     if assets == ("",) and len(table):
         raise InputError(
             f"{table.name}: column asset: expected one asset where no markets= is given, got "
-            f"{sorted(set(filter(None, table.texts('asset'))))}; pass markets= with settle"
+            f"{table.distinct('asset')}; pass markets= with settle"
         )
-    known = {asset: code for code, asset in enumerate(assets)}
-    codes = []
-    for row, asset in enumerate(table.texts("asset")):
-        if asset is None:
-            raise table.refuse("asset", row, "a value")
-        codes.append(known.get(asset, len(assets)))
-    return np.array(codes, np.uint32)
+    return table.places("asset", assets)
 
 
 def _refuse_repeat(table: Table, order: Int64, asset: NDArray[Any], account: NDArray[Any]) -> None:

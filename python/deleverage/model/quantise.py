@@ -6,7 +6,7 @@ nearest to a whole number of units. Nothing that is not a float ever becomes one
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from deleverage import _core
 from deleverage.errors import InputError
 from deleverage.model.refusals import bad_value, plain
+from deleverage.model.scalars import ADJUSTED_MOST, exact_of
 
 __all__ = [
     "LIMIT",
@@ -44,7 +45,6 @@ _INT64_DIGITS = 18
 _POWERS_MOST = 22  # powers of ten that a double holds exactly
 _DECIMAL_DIGITS = 38
 _SAMPLE = 4096
-_ADJUSTED_MOST = 40
 _PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)$"
 _EXPONENT = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,3}$"
 
@@ -233,13 +233,16 @@ class Numbers:
         return self.refuse(entry, _expected(self.exact(entry), unit), way_out)
 
 
-def quantise(value: Decimal | str | float, unit: Decimal, *, name: str = "value") -> int:
+def quantise(
+    value: Decimal | str | float, unit: Decimal, *, name: str = "value", way_out: str = ""
+) -> int:
     """Turn one number into whole units, by the same rule as a column.
 
     Args:
         value: decimal, text, whole number or float.
         unit: > 0, exact.
         name: what the number is, for messages.
+        way_out: ends the message of a number that is finer than the unit.
 
     Returns:
         The number of units, below 2^51 in magnitude.
@@ -247,7 +250,7 @@ def quantise(value: Decimal | str | float, unit: Decimal, *, name: str = "value"
     Raises:
         InputError: it is no finite number, not a whole number of units, or too large.
     """
-    exact = _scalar(value, name)
+    exact = exact_of(value, name)
     units = exact / Fraction(unit)
     if isinstance(value, float):
         nearest = _float_unit(value, unit)
@@ -255,21 +258,8 @@ def quantise(value: Decimal | str | float, unit: Decimal, *, name: str = "value"
             return nearest
     elif units.denominator == 1 and abs(units) < LIMIT:
         return int(units)
-    raise InputError(f"{name}: expected {_expected(exact, unit)}, got {plain(value)}")
-
-
-def _scalar(value: object, name: str) -> Fraction:
-    """Read one number as a fraction."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, (int, float, Decimal, str)) and not isinstance(value, bool):
-        try:
-            number = Decimal(repr(value) if isinstance(value, float) else value)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if number.is_finite() and (not number or abs(number.adjusted()) < _ADJUSTED_MOST):
-            return Fraction(number)
-    raise InputError(f"{name}: expected a finite number, got {plain(value)}")
+    end = f"; {way_out}" if way_out else ""
+    raise InputError(f"{name}: expected {_expected(exact, unit)}, got {plain(value)}{end}")
 
 
 def _expected(value: Fraction, unit: Decimal) -> str:
@@ -430,9 +420,9 @@ def _without_exponents(numbers: Numbers, texts: pl.Series, is_plain: pl.Series) 
     rewritten = {}
     for text in texts.filter(~is_plain).unique():
         number = Decimal(text)
-        if abs(number.adjusted()) >= _ADJUSTED_MOST and number:
+        if abs(number.adjusted()) >= ADJUSTED_MOST and number:
             row = int((texts == text).arg_max() or 0)
-            raise numbers.refuse(row, f"a number within 10^-{_ADJUSTED_MOST} and its inverse")
+            raise numbers.refuse(row, f"a number within 10^-{ADJUSTED_MOST} and its inverse")
         rewritten[text] = format(number, "f")
     return texts.replace(rewritten)
 

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from deleverage.errors import InputError, VenueError
 from deleverage.model.parts import (
     Allocation,
+    Backstop,
     Condition,
     Conditions,
     Eligibility,
@@ -31,13 +32,19 @@ from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Scope, ScoreRu
 from deleverage.model.terms import (
     CONDITION_NUMBERS,
     PRICE_NUMBERS,
+    Bound,
     Effect,
     Hedged,
     Payer,
+    PoolRole,
     PriceKind,
+    Remainder,
+    Sharing,
+    StepKind,
+    Surplus,
 )
 
-__all__ = ["PART_NAMES", "Venue", "derive_needs"]
+__all__ = ["PART_NAMES", "Venue", "derive_needs", "named_conditions"]
 
 PART_NAMES = (
     "score",
@@ -51,6 +58,7 @@ PART_NAMES = (
     "orders",
     "lights",
     "levers",
+    "backstop",
 )
 OWN_MARGIN = "margin|bankruptcy_price|bankruptcy_value"
 EQUITY_FACTORS = (
@@ -58,10 +66,14 @@ EQUITY_FACTORS = (
     Factor.MAINTENANCE_OVER_EQUITY,
     Factor.NOTIONAL_OVER_FLOORED_EQUITY,
 )
+GATES = ("gate_hours", "gate_blocks")
+# Of these a smaller number is the worse one.
+FALLING_NUMBERS = ("level", "threshold")
 MAINTENANCE_FACTORS = (Factor.MAINTENANCE_OVER_EQUITY, Factor.NOTIONAL_OVER_FLOORED_EQUITY)
 OWN_MARGIN_FACTORS = (Factor.BANKRUPTCY_DISTANCE, Factor.OPEN_VALUE_OVER_MARGIN)
 
-Holder = TypeVar("Holder", Condition, Price, Tiers)
+Holder = TypeVar("Holder", Backstop, Condition, Price, Tiers)
+Holders = Backstop | Condition | Price | Tiers
 Contradiction = tuple[str, str, str]
 
 
@@ -76,6 +88,10 @@ class Venue:
             prints one); it orders the editions of one venue.
         summary: the edition in one sentence.
         unpublished: what the venue never published, each in a few words.
+        contracts: the kinds of its contracts, `linear` or `inverse`; empty where it has both, or
+            where a position without a table of markets may be read as linear.
+        backstop: what stands before and behind the queue; None where the edition is only ranked
+            and planned with.
 
     Raises:
         VenueError: the edition contradicts itself; the message names part, key and value.
@@ -98,16 +114,25 @@ class Venue:
     levers: Levers
     needs: Needs
     unpublished: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
+    backstop: Backstop | None = None
 
     def __post_init__(self) -> None:
         """Refuse an edition that contradicts itself."""
         for where, expected, got in _contradictions(self):
             raise VenueError(f"{where}: expected {expected}, got {got}")
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the edition has a queue; the others share a loss by another rule."""
+        return self.allocation.policy is Sharing.QUEUE
+
     def parts(self) -> Iterator[tuple[str, Part]]:
         """Give the name and the record of every part that carries a source."""
         for name in PART_NAMES:
-            yield name, getattr(self, name)
+            part = getattr(self, name)
+            if part is not None:
+                yield name, part
 
     def score_rule(self, money_units_per_asset: int) -> ScoreRule:
         """Give the kernel's rule for one settlement asset.
@@ -116,8 +141,14 @@ class Venue:
             money_units_per_asset: integer money units in one asset (USDT at 1e-6: 1_000_000).
 
         Raises:
-            VenueError: the wallet floor is not a whole number of money units.
+            VenueError: the edition ranks nobody, or the wallet floor is not a whole number of money
+                units.
         """
+        if not self.is_ranked:
+            raise VenueError(
+                f"{self.name}: rank: expected an edition with a ranking rule, got one that ranks "
+                f"nobody (allocation: {self.allocation.policy}); see deleverage.policy"
+            )
         score = self.score
         floor = 1
         if score.wallet_floor is not None:
@@ -184,6 +215,7 @@ class Venue:
             trigger=_all_filled("trigger", self.trigger, values),
             stop=_all_filled("stop", self.stop, values),
             price=_filled("price", self.price, values),
+            backstop=self.backstop and _filled("backstop", self.backstop, values),
         )
 
 
@@ -241,17 +273,34 @@ def _equity_needs(score: Score) -> tuple[list[str], list[str]]:
     return own, shared
 
 
-def _holders(venue: Venue) -> Iterator[tuple[str, Condition | Price | Tiers]]:
+def _holders(venue: Venue) -> Iterator[tuple[str, Holders]]:
     """Give every record of an edition that holds numbers, with its dotted name."""
     yield "tiers", venue.tiers
-    for condition in venue.trigger.conditions:
-        yield f"trigger.{condition.kind}", condition
-    for condition in venue.stop.conditions:
-        yield f"stop.{condition.kind}", condition
+    yield from named_conditions("trigger", venue.trigger)
+    yield from named_conditions("stop", venue.stop)
     yield "price", venue.price
+    if venue.backstop is not None:
+        yield "backstop", venue.backstop
 
 
-def _names(holder: Condition | Price | Tiers) -> tuple[str, ...]:
+def named_conditions(part: str, group: Conditions) -> Iterator[tuple[str, Condition]]:
+    """Give each condition of a trigger or a stop with its dotted name.
+
+    The name is `part.kind`; where one kind is watched over several windows its hours follow:
+    `trigger.fund_drawdown.8h`.
+    """
+    kinds = [item.kind for item in group.conditions]
+    for item in group.conditions:
+        is_one = kinds.count(item.kind) == 1
+        yield f"{part}.{item.kind}" + ("" if is_one else f".{_hours(item)}h"), item
+
+
+def _hours(item: Condition) -> str:
+    """Give the hours of a condition's window, `?` where it has none or they are not known."""
+    return next((f"{one.value:f}" for one in item.numbers if one.name == "window_hours"), "?")
+
+
+def _names(holder: Holders) -> tuple[str, ...]:
     """Give the names of the numbers a record holds or asks for."""
     return (*(number.name for number in holder.numbers), *holder.required)
 
@@ -271,7 +320,7 @@ def _filled(path: str, holder: Holder, values: Mapping[str, Decimal]) -> Holder:
 
 def _all_filled(part: str, group: Conditions, values: Mapping[str, Decimal]) -> Conditions:
     """Put supplied numbers into every condition of a trigger or a stop."""
-    filled = (_filled(f"{part}.{item.kind}", item, values) for item in group.conditions)
+    filled = (_filled(path, item, values) for path, item in named_conditions(part, group))
     return replace(group, conditions=tuple(filled))
 
 
@@ -281,6 +330,8 @@ def _contradictions(venue: Venue) -> Iterator[Contradiction]:
     yield from _against_queue(venue)
     yield from _against_numbers(venue)
     yield from _against_lights(venue.lights)
+    if venue.backstop is not None:
+        yield from _against_backstop(venue.backstop)
     for name, part in venue.parts():
         if not part.source.strip():
             yield f"{name}.source", "a public address or a document", repr(part.source)
@@ -302,8 +353,6 @@ def _against_score(score: Score) -> Iterator[Contradiction]:
         yield "score.wallet_floor", wanted, str(score.wallet_floor)
     if score.basis is Basis.WALLET and score.loss is not Loss.ZERO:
         yield "score.loss", "zero (basis wallet has no losses)", score.loss
-    if score.basis is Basis.UNIT and score.factor is Factor.NONE:
-        yield "score.factor", "a factor (basis unit alone orders nothing)", score.factor
     divides = score.factor in EQUITY_FACTORS or score.basis is Basis.EQUITY
     if score.no_equity is NoEquity.ZERO and not divides:
         yield "score.no_equity", "leave_out (nothing divides by equity)", score.no_equity
@@ -324,6 +373,14 @@ def _against_queue(venue: Venue) -> Iterator[Contradiction]:
         yield "eligibility.in_profit_only", wanted, str(eligibility.in_profit_only).lower()
     if venue.tiers.hedged != (eligibility.hedged is Hedged.BEHIND):
         yield "eligibility.hedged", "behind exactly with tiers.hedged", eligibility.hedged
+    orders_nothing = score.basis is Basis.UNIT and score.factor is Factor.NONE
+    if orders_nothing and venue.is_ranked:
+        yield "score.factor", "a factor (basis unit alone orders nothing)", score.factor
+    if not orders_nothing and not venue.is_ranked:
+        wanted = f"unit without a factor ({venue.allocation.policy} ranks nobody)"
+        yield "score.basis", wanted, score.basis
+    if venue.price.kind is PriceKind.NONE and venue.is_ranked:
+        yield "price.kind", "a price (a queue closes positions)", venue.price.kind
     by_setting = score.factor is Factor.LEVERAGE_SETTING
     if by_setting and venue.levers.leverage_setting is not Effect.RAISES:
         got = venue.levers.leverage_setting
@@ -338,14 +395,14 @@ def _against_numbers(venue: Venue) -> Iterator[Contradiction]:
     for part, group in (("trigger", venue.trigger), ("stop", venue.stop)):
         if not group.conditions:
             yield f"{part}.conditions", "at least one condition", "none"
-        kinds = [item.kind for item in group.conditions]
-        if len(set(kinds)) != len(kinds):
-            yield f"{part}.conditions", "each kind once", str([str(kind) for kind in kinds])
-        for item in group.conditions:
+        paths = [path for path, _ in named_conditions(part, group)]
+        if len(set(paths)) != len(paths):
+            yield f"{part}.conditions", "each kind once a window", str(paths)
+        for where, item in named_conditions(part, group):
             wanted = CONDITION_NUMBERS[item.kind]
             if sorted(wanted) != sorted(_names(item)):
-                where = f"{part}.{item.kind}"
                 yield where, f"the numbers {list(wanted)}, given or required", str(_names(item))
+    yield from _against_stops(venue)
     price = venue.price
     if sorted(PRICE_NUMBERS[price.kind]) != sorted(_names(price)):
         wanted_names = f"the numbers {list(PRICE_NUMBERS[price.kind])}, given or required"
@@ -354,6 +411,66 @@ def _against_numbers(venue: Venue) -> Iterator[Contradiction]:
         yield "price.difference", "nobody (settlement is at bankruptcy)", price.difference
     if not set(_names(venue.tiers)) <= {"delta_limit"}:
         yield "tiers.numbers", "only delta_limit", str(_names(venue.tiers))
+
+
+def _against_backstop(part: Backstop) -> Iterator[Contradiction]:
+    """Find steps that cannot be walked, and numbers that no step reads or that one lacks."""
+    kinds = [str(kind) for kind in part.order]
+    if len(set(kinds)) != len(kinds) or StepKind.DELEVERAGING not in part.order:
+        yield "backstop.order", "each step once, and deleveraging among them", str(kinds)
+        return
+    place = part.order.index(StepKind.DELEVERAGING)
+    first = {StepKind.ORDERS, StepKind.FEE, StepKind.MARKET}
+    if first & set(part.order[place:]) or part.order[-1] is not StepKind.REMAINDER:
+        wanted = "orders, fee and market before deleveraging, and remainder last"
+        yield "backstop.order", wanted, str(kinds)
+    if (part.pool is PoolRole.NOTHING) != (StepKind.POOL not in part.order):
+        yield "backstop.pool", "nothing exactly where the order has no step pool", part.pool
+    if part.remainder is Remainder.POOL and not part.fund_below_zero:
+        wanted = "true with remainder pool (it takes what is left, whatever it has)"
+        yield "backstop.fund_below_zero", wanted, "false"
+    names = _names(part)
+    gates = [name for name in GATES if name in names]
+    if len(gates) != (part.remainder is Remainder.GATED):
+        yield "backstop.remainder", "gated exactly with gate_hours or gate_blocks", str(gates)
+    if ("fee_ratio" in names) != (StepKind.FEE in part.order):
+        yield "backstop.fee_ratio", "a number exactly where the order has a step fee", str(names)
+    if "surplus_ratio" in names and part.surplus is Surplus.ACCOUNT:
+        yield "backstop.surplus_ratio", "none where the account keeps its surplus", str(names)
+    known = {"surplus_ratio", "fee_ratio", "reserve_ratio", *GATES}
+    if not set(names) <= known:
+        yield "backstop.numbers", f"only {sorted(known)}", str(names)
+
+
+def _against_stops(venue: Venue) -> Iterator[Contradiction]:
+    """Find a stop line on the unsafe side of the start line of its kind and window."""
+    for where, stop in named_conditions("stop", venue.stop):
+        starts = [item for item in venue.trigger.conditions if item.kind is stop.kind]
+        hours = [_hours(item) for item in starts]
+        if starts and _hours(stop) not in hours:
+            yield f"{where}.window_hours", f"that of a start, {hours}", _hours(stop)
+        for start in starts:
+            if _hours(start) != _hours(stop):
+                continue
+            begins = {number.name: number.value for number in start.numbers}
+            pairs = [
+                (one.name, begins[one.name], one.value)
+                for one in stop.numbers
+                if one.name in begins
+            ]
+            for name, begin, end in pairs:
+                if name == "balance" and begin != end:
+                    yield f"{where}.{name}", f"that of the start, {begin}", str(end)
+                elif (end < begin) if name in FALLING_NUMBERS else (end > begin):
+                    yield f"{where}.{name}", f"the safe side of the start, {begin}", str(end)
+            is_one = len(pairs) == len(begins) and all(begin == end for _, begin, end in pairs)
+            if (
+                is_one
+                and pairs
+                and not start.required
+                and start.bound is stop.bound is Bound.INCLUSIVE
+            ):
+                yield f"{where}.bound", "a line not reached where the start is", str(stop.bound)
 
 
 def _against_lights(lights: Lights) -> Iterator[Contradiction]:

@@ -7,6 +7,8 @@ A score is `basis x factor` for a position in profit; what happens to one at a l
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deleverage.errors import InputError
+
 __all__ = [
     "Basis",
     "Factor",
@@ -18,6 +20,8 @@ __all__ = [
     "Tie",
     "Weight",
 ]
+
+_FLOOR_LIMIT = 2**51
 
 
 class Basis(StrEnum):
@@ -101,6 +105,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
     BANKRUPT_ACCOUNT = "bankrupt_account"
     EXEMPT_POOL = "exempt_pool"
+    HEDGED_PART = "hedged_part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +131,24 @@ class ScoreRule:
     joint_hedge: bool = False
     wallet_floor: int = 1
     ties: tuple[Tie, ...] = (Tie.SIZE,)
+
+    @property
+    def codes(self) -> tuple[int, int, int, int, bool, int, list[int]]:
+        """The rule as the kernel takes it.
+
+        Raises:
+            InputError: the wallet floor is out of range.
+        """
+        if not 1 <= self.wallet_floor < _FLOOR_LIMIT:
+            msg = f"wallet_floor: expected 1 to 2**51 money units, got {self.wallet_floor!r}"
+            raise InputError(msg)
+        ties = list(Tie)
+        return (
+            list(Basis).index(self.basis),
+            list(Factor).index(self.factor),
+            list(Loss).index(self.loss),
+            list(NoEquity).index(self.no_equity),
+            self.joint_hedge,
+            self.wallet_floor,
+            [ties.index(tie) for tie in self.ties],
+        )

@@ -58,6 +58,7 @@ class MarketScale:
         pool: insurance pool, where it is known.
         underlier: what the contract is about, where it is known.
         previous_mark_price: the mark before, where the marks say it.
+        inferred: which units no table said.
     """
 
     market: str
@@ -74,6 +75,7 @@ class MarketScale:
     pool: str | None = None
     underlier: str | None = None
     previous_mark_price: Decimal | None = None
+    inferred: tuple[str, ...] = ()
 
     @property
     def is_inverse(self) -> bool:
@@ -99,15 +101,25 @@ class MarketScale:
 
     def lots(self, qty: Decimal | str | float, *, name: str = "qty") -> int:
         """Turn contracts into lots, exactly or not at all."""
-        return quantise(qty, self.lot_size, name=f"{name} of {self.market}")
+        way_out = self._inferred("lot_size", "quantities")
+        return quantise(qty, self.lot_size, name=f"{name} of {self.market}", way_out=way_out)
 
     def price(self, price: Decimal | str | float, *, name: str = "price") -> int:
         """Turn a price into price units, exactly or not at all."""
-        return quantise(price, self.price_unit, name=f"{name} of {self.market}")
+        way_out = self._inferred("price_unit", "prices")
+        return quantise(price, self.price_unit, name=f"{name} of {self.market}", way_out=way_out)
 
     def money(self, amount: Decimal | str | float, *, name: str = "amount") -> int:
         """Turn an amount of the settlement asset into money units, exactly or not at all."""
-        return quantise(amount, self.money_unit, name=f"{name} in {self.settle}")
+        way_out = self._inferred("money_unit", "amounts")
+        where = f"{name} in {self.settle}" if self.settle else name
+        return quantise(amount, self.money_unit, name=where, way_out=way_out)
+
+    def _inferred(self, unit: str, source: str) -> str:
+        """Say where a unit comes from that no table gives, and the way out."""
+        if unit not in self.inferred:
+            return ""
+        return f"the unit was inferred from the {source} given; pass markets= with {unit}"
 
     def value(self, lots: int, price: int) -> int:
         """Give the value of lots at a price in price units: money units, rounded half to even."""
@@ -177,6 +189,7 @@ class Draft:
     pool: str | None = None
     underlier: str | None = None
     previous_mark_price: Decimal | None = None
+    inferred: tuple[str, ...] = ()
 
     def fitted(self, qty: Numbers, prices: Sequence[Numbers], mark: Numbers) -> Self:
         """Infer what the table did not say about quantities and prices.
@@ -195,7 +208,10 @@ class Draft:
         if price_unit is None:
             out = _way_out("price_unit")
             price_unit = unit_of(max(one.fewest_digits(way_out=out) for one in (*prices, mark)))
-        return replace(self, lot_size=lot_size, price_unit=price_unit)
+        units = {"lot_size": self.lot_size, "price_unit": self.price_unit}
+        units["money_unit"] = self.money_unit
+        inferred = tuple(name for name, unit in units.items() if unit is None)
+        return replace(self, lot_size=lot_size, price_unit=price_unit, inferred=inferred)
 
     def scale(self, money_unit: Decimal) -> MarketScale:
         """Give the finished scale.
@@ -217,6 +233,7 @@ class Draft:
             tick_size=self.tick_size,
             pool=self.pool,
             underlier=self.underlier,
+            inferred=self.inferred,
         )
         return bare.at(self.mark_price, previous=self.previous_mark_price)
 

@@ -13,6 +13,7 @@ from deleverage.errors import InputError
 from deleverage.model.assembly import Tables, assemble
 from deleverage.model.digest import leaves, root, text_digest
 from deleverage.model.frames import Keys, Table, encode, read_marks, read_table
+from deleverage.model.holders import Holders, scan
 from deleverage.model.quantise import Int64, decimal_of
 from deleverage.model.records import Venue
 from deleverage.model.refusals import nearest_name, plain
@@ -38,6 +39,9 @@ _IDENTITY = (
     "hedged_qty",
     "status",
 )
+
+# Questions about an account that are answered by reading its column.
+_SCANS = 2
 
 
 class Kernel(NamedTuple):
@@ -77,6 +81,8 @@ class Snapshot:
             same. A row whose hedged part queues behind stands twice.
         left_out_rows: (m,) int64, sorted rows of `positions` that are no candidates.
         left_out_reasons: (m,) uint8 places in `Reason`, why.
+        exempt_rows: (p,) int64, sorted rows of `positions` that stand in the queue without their
+            hedged part, which the edition never cuts.
     """
 
     venue: Venue
@@ -89,6 +95,7 @@ class Snapshot:
     rows: Int64 | None
     left_out_rows: Int64
     left_out_reasons: NDArray[np.uint8]
+    exempt_rows: Int64
     _table: Table
     _is_derived: bool
     _cache: dict[str, Any] = field(default_factory=dict)
@@ -139,12 +146,25 @@ class Snapshot:
             rows=made.rows,
             left_out_rows=made.left_out_rows,
             left_out_reasons=made.left_out_reasons,
+            exempt_rows=made.exempt_rows,
             _table=tables.positions,
             _is_derived=derive_equity,
         )
 
     def __len__(self) -> int:
         return len(self.columns["lots"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is pickled: read-only views as plain mappings, and nothing cached."""
+        state = {one.name: getattr(self, one.name) for one in fields(self)}
+        views = {name: dict(state[name]) for name in ("columns", "accounts")}
+        return {**state, **views, "_cache": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take back what was pickled."""
+        views = {name: MappingProxyType(state[name]) for name in ("columns", "accounts")}
+        for name, value in {**state, **views}.items():
+            object.__setattr__(self, name, value)
 
     def at(self, marks: FrameLike) -> Self:
         """Give the same book at other marks, without checking or moving a row.
@@ -168,7 +188,9 @@ class Snapshot:
             scales[place] = scales[place].at(
                 decimal_of(prices.exact(row)), previous=before[row] if before else None
             )
-        return replace(self, markets=tuple(scales), _cache={})
+        # All that is kept but the digest says who holds what, which no mark changes.
+        kept = {name: made for name, made in self._cache.items() if name != "digest"}
+        return replace(self, markets=tuple(scales), _cache=kept)
 
     def code(self, market: str) -> int:
         """Give a market's code, its place in `markets`.
@@ -244,18 +266,19 @@ class Snapshot:
         if market is not None:
             code = self.code(market)
             start, stop = int(self.starts[code]), int(self.starts[code + 1])
-        keys = self._keys("account")
-        if keys.numbers is not None:
-            text = str(account)
-            is_plain = text.isascii() and text.isdecimal() and text == str(int(text))
-            if not is_plain or int(text) >= 1 << 64:
-                return np.empty(0, np.int64)
-            is_theirs = keys.numbers == np.uint64(int(text))
-        else:
-            is_theirs = (keys.as_text() == str(account)).to_numpy()
-        if self.rows is None:
-            return np.flatnonzero(is_theirs[start:stop]) + start
-        return np.flatnonzero(is_theirs.take(self.rows[start:stop])) + start
+        rows = self._rows_of(str(account))
+        return rows if market is None else rows[(rows >= start) & (rows < stop)]
+
+    def _rows_of(self, account: str) -> Int64:
+        """Give an account's kernel rows; from the third question on by an index."""
+        asked = self._cache.get("asked", 0)
+        if asked < _SCANS:
+            self._cache["asked"] = asked + 1
+            return scan(self._keys("account"), self.rows, account)
+        index: Holders = self._cached(
+            "holders", lambda: Holders.of(self._keys("account"), self.rows)
+        )
+        return index.find(account)
 
     @property
     def account_codes(self) -> NDArray[np.uint32]:
@@ -332,7 +355,8 @@ class Snapshot:
 
     def _small_digests(self) -> list[bytes]:
         """Hash what is not a candidate's row: pools, rows left out, scales, edition."""
-        scales = [plain(getattr(s, f.name)) for s in self.markets for f in fields(MarketScale)]
+        names = [one.name for one in fields(MarketScale) if one.name != "inferred"]
+        scales = [plain(getattr(scale, name)) for scale in self.markets for name in names]
         names = [name for name in _IDENTITY if name in self.positions.columns]
         left = self.positions.select(names)[self.left_out_rows]
         rows = zip(left.iter_rows(), self.left_out_reasons.tolist(), strict=True)

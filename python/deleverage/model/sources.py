@@ -17,7 +17,7 @@ __all__ = ["FrameLike", "load"]
 
 FrameLike: TypeAlias = object
 """A Polars or pandas frame, any object with `__arrow_c_stream__`, a mapping from column name to
-values, or the path (str or Path) of a CSV, Parquet or JSON Lines file."""
+values, or the path (str or Path) of a CSV, Parquet, JSON or JSON Lines file."""
 
 _READERS = {
     ".csv": "csv",
@@ -25,11 +25,14 @@ _READERS = {
     ".pq": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
 }
 _ACCEPTED = (
     "a Polars or pandas frame, an Arrow table, a mapping of columns, "
-    "or the path of a .csv, .parquet or .jsonl file"
+    "or the path of a .csv, .parquet, .json or .jsonl file"
 )
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_FIRST_BYTES = 1024
 # A broken Parquet file may end in a panic of the reader, which is no Exception.
 _READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
@@ -81,15 +84,25 @@ def _from_file(path: Path, name: str) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"{name}: expected a file, got none at this path")
     try:
-        if kind == "csv":
-            return _from_csv(path, name)
         if kind == "parquet":
             return pl.read_parquet(path)
-        return _from_json_lines(path, name)
+        _refuse_wide_text(path, name)
+        readers = {"csv": _from_csv, "json": _from_json, "jsonl": _from_json_lines}
+        return readers[kind](path, name)
     except _READ_ERRORS as error:
         raise InputError(
             f"{name}: expected a whole {kind} file, got: {_first_line(error)}"
         ) from error
+
+
+def _refuse_wide_text(path: Path, name: str) -> None:
+    """Refuse UTF-16, which spreadsheets write: read as UTF-8 its columns would have odd names."""
+    with path.open("rb") as file:
+        start = file.read(_FIRST_BYTES)
+    if start.startswith(_UTF_16) or b"\0" in start:
+        raise InputError(
+            f"{name}: expected UTF-8 text, got UTF-16 or other bytes; save it as UTF-8"
+        )
 
 
 def _from_csv(path: Path, name: str) -> pl.DataFrame:
@@ -110,17 +123,43 @@ def _from_csv(path: Path, name: str) -> pl.DataFrame:
 
 def _from_json_lines(path: Path, name: str) -> pl.DataFrame:
     """Read one object a line; numbers with a point become decimals, never floats."""
+    with path.open(encoding="utf-8") as lines:
+        numbered = enumerate(_decoded(lines, name), start=1)
+        records = (
+            _json_object(line, f"{name}: line {number}")
+            for number, line in numbered
+            if line.strip()
+        )
+        return _from_records(records, name)
+
+
+def _from_json(path: Path, name: str) -> pl.DataFrame:
+    """Read a list of objects, as this program writes it; numbers as in JSON Lines."""
+    with path.open(encoding="utf-8") as lines:
+        text = "".join(_decoded(lines, name))
+    expected = "a JSON list of objects, one a row (one object a line is a .jsonl file)"
+    try:
+        records = json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: expected {expected}, got: {_first_line(error)}") from error
+    if not isinstance(records, list):
+        raise InputError(f"{name}: expected {expected}, got one {type(records).__name__}")
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise InputError(f"{name}: row {row}: expected a JSON object, got {plain(record)}")
+    return _from_records(records, name)
+
+
+def _from_records(records: Iterable[dict[str, object]], name: str) -> pl.DataFrame:
+    """Make a frame of rows; a key that a row does not have is null there."""
     columns: dict[str, list[object]] = {}
     count = 0
-    with path.open(encoding="utf-8") as lines:
-        for line_number, line in enumerate(_decoded(lines, name), start=1):
-            if not line.strip():
-                continue
-            for key, value in _json_object(line, f"{name}: line {line_number}").items():
-                column = columns.setdefault(key, [])
-                column.extend([None] * (count - len(column)))
-                column.append(value)
-            count += 1
+    for record in records:
+        for key, value in record.items():
+            column = columns.setdefault(key, [])
+            column.extend([None] * (count - len(column)))
+            column.append(value)
+        count += 1
     for column in columns.values():
         column.extend([None] * (count - len(column)))
     return _from_mapping(columns, name)

@@ -12,6 +12,7 @@ __all__ = [
     "PRICE_NUMBERS",
     "Bound",
     "Cancelled",
+    "Clamp",
     "Combine",
     "Completion",
     "ConditionKind",
@@ -21,10 +22,18 @@ __all__ = [
     "Evidence",
     "Fee",
     "Hedged",
+    "PartFill",
     "Payer",
+    "Payment",
+    "PoolRole",
     "PriceKind",
+    "Remainder",
     "Rerank",
+    "Rounding",
+    "Sharing",
     "Standing",
+    "StepKind",
+    "Surplus",
 ]
 
 
@@ -63,6 +72,24 @@ class Completion(StrEnum):
     TO_COMPLETION = "to_completion"
 
 
+class Sharing(StrEnum):
+    """Who bears a bankruptcy, and by which rule it is shared; only a `queue` ranks anybody.
+
+    `seeded_ring` the other side from a drawn start; `winners_haircut` who is owed, by profit;
+    `holders_charge` every holder, per unit held; `withdrawal_haircut` who withdraws meanwhile;
+    `pool_solvency` whom a keeper names, as long as a pool owes too much; `index_scaling` a whole
+    side, by one number.
+    """
+
+    QUEUE = "queue"
+    SEEDED_RING = "seeded_ring"
+    WINNERS_HAIRCUT = "winners_haircut"
+    HOLDERS_CHARGE = "holders_charge"
+    WITHDRAWAL_HAIRCUT = "withdrawal_haircut"
+    POOL_SOLVENCY = "pool_solvency"
+    INDEX_SCALING = "index_scaling"
+
+
 class CutScope(StrEnum):
     """Which entries one event may reach."""
 
@@ -85,10 +112,15 @@ class Hedged(StrEnum):
 
 
 class Standing(StrEnum):
-    """Whether the venue's own funds and vaults stand in the queue like anyone else."""
+    """What happens to a position that the venue's own fund or vault holds on the other side.
+
+    `candidate`: it stands in the queue like any other; `exempt`: it is never cut; `netted`: it is
+    closed against the liquidated position before anybody is cut.
+    """
 
     CANDIDATE = "candidate"
     EXEMPT = "exempt"
+    NETTED = "netted"
     UNPUBLISHED = "unpublished"
 
 
@@ -121,11 +153,13 @@ class ConditionKind(StrEnum):
     LOCKOUT = "lockout"
     OFFSET = "offset"
     MANUAL = "manual"
+    GROUP_LEVEL = "group_level"
+    POOL_FACTOR = "pool_factor"
     UNPUBLISHED = "unpublished"
 
 
 class PriceKind(StrEnum):
-    """The price at which both sides of a deleveraging are closed."""
+    """The price at which both sides of a deleveraging are closed; `none`: nobody is closed."""
 
     BANKRUPTCY = "bankruptcy"
     POOL_BANKRUPTCY = "pool_bankruptcy"
@@ -135,6 +169,7 @@ class PriceKind(StrEnum):
     PREVIOUS_MARK = "previous_mark"
     ORACLE_CAPPED_AT_BANKRUPTCY = "oracle_capped_at_bankruptcy"
     COST = "cost"
+    NONE = "none"
 
 
 class Convention(StrEnum):
@@ -153,6 +188,93 @@ class Payer(StrEnum):
     NOBODY = "nobody"
     FUND = "fund"
     UNPUBLISHED = "unpublished"
+
+
+class StepKind(StrEnum):
+    """The steps of a liquidation that an edition puts in order."""
+
+    ORDERS = "orders"
+    FEE = "fee"
+    MARKET = "market"
+    POOL = "pool"
+    DELEVERAGING = "deleveraging"
+    REMAINDER = "remainder"
+
+
+class PoolRole(StrEnum):
+    """What the insurance pool does for a liquidation.
+
+    `takes_over`: it takes the position at its bankruptcy price, and pays what a market fill lacks;
+    `pays`: it only pays what a fill lacks; `nothing`: the queue comes without it.
+    """
+
+    TAKES_OVER = "takes_over"
+    PAYS = "pays"
+    NOTHING = "nothing"
+    UNPUBLISHED = "unpublished"
+
+
+class Payment(StrEnum):
+    """Whether a pool pays as much as it has, or a fill that it cannot pay whole does not count."""
+
+    IN_PART = "in_part"
+    WHOLE = "whole"
+
+
+class Surplus(StrEnum):
+    """Who gets what a market fill brings above bankruptcy."""
+
+    FUND = "fund"
+    ACCOUNT = "account"
+    UNPUBLISHED = "unpublished"
+
+
+class PartFill(StrEnum):
+    """Whether a liquidation that the market filled in part is deleveraged at once or waits."""
+
+    PROCEEDS = "proceeds"
+    WAITS = "waits"
+
+
+class Remainder(StrEnum):
+    """What becomes of what nobody offset and nobody paid.
+
+    `stays`: on the liquidated account; `gated`: there too, and withdrawals wait; `pool`: the pool
+    takes it, below zero if it must; `socialised`: the pool as far as it can, then everybody.
+    """
+
+    STAYS = "stays"
+    GATED = "gated"
+    POOL = "pool"
+    SOCIALISED = "socialised"
+    UNPUBLISHED = "unpublished"
+
+
+class Clamp(StrEnum):
+    """What happens to a bankruptcy value below zero.
+
+    `allowed`: it stands, and the account that is closed pays (dydxprotocol/v4-chain@84d4664,
+    liquidations.go). `zero`: it becomes zero (idexio/idex-contracts-ikon@ec734e2;
+    code-423n4/2025-08-gte-perps@f43e1ee, LiquidatorPanel.sol). `refused`: nothing can be closed
+    until somebody pays in (dydxprotocol/perpetual@87f2263, P1Deleveraging.sol).
+    """
+
+    ALLOWED = "allowed"
+    ZERO = "zero"
+    REFUSED = "refused"
+
+
+class Rounding(StrEnum):
+    """The direction in which one exact amount becomes whole; it is never rounded again.
+
+    Of a signed amount that is credited: `up` is toward +infinity, `down` toward -infinity (the
+    floor of Euclid's division), `nearest` half to even. Of the unsigned margin that dYdX v1 moves,
+    up for a long and down for a short, it is `up` of the amount credited.
+    """
+
+    UP = "up"
+    DOWN = "down"
+    NEAREST = "nearest"
 
 
 class Fee(StrEnum):
@@ -207,6 +329,8 @@ CONDITION_NUMBERS: Mapping[ConditionKind, tuple[str, ...]] = MappingProxyType(
         ConditionKind.LOCKOUT: ("hours",),
         ConditionKind.OFFSET: (),
         ConditionKind.MANUAL: (),
+        ConditionKind.GROUP_LEVEL: ("level",),
+        ConditionKind.POOL_FACTOR: ("ratio",),
         ConditionKind.UNPUBLISHED: (),
     }
 )

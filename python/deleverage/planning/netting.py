@@ -15,7 +15,7 @@ from deleverage.model.snapshot import Snapshot
 from deleverage.planning.inputs import Request
 from deleverage.planning.side import Int64, contracts
 
-__all__ = ["OwnLeg", "legs_frame", "may_net", "net", "own_legs"]
+__all__ = ["OwnLeg", "held_lots", "legs_frame", "margin_modes", "may_net", "net", "own_legs"]
 
 _MARGINS = ("margin", "bankruptcy_price", "bankruptcy_value")
 
@@ -43,6 +43,18 @@ def may_net(snapshot: Snapshot) -> bool:
     return "margin_mode" in positions or not any(name in positions for name in _MARGINS)
 
 
+def margin_modes(frame: pl.DataFrame) -> list[str]:
+    """Give each row's margin mode; without the column a given margin says isolated, else cross.
+
+    Args:
+        frame: rows of positions.
+    """
+    if "margin_mode" in frame.columns:
+        return frame["margin_mode"].cast(pl.String).to_list()
+    is_isolated = any(name in frame.columns for name in _MARGINS)
+    return ["isolated" if is_isolated else "cross"] * frame.height
+
+
 def net(legs: tuple[OwnLeg, ...]) -> int:
     """Give the lots that are netted."""
     return sum(leg.closed for leg in legs)
@@ -64,7 +76,7 @@ def own_legs(snapshot: Snapshot, request: Request) -> tuple[OwnLeg, ...]:
     mine = snapshot.positions[rows].with_row_index("place")
     lots = [snapshot.scale(request.market).lots(qty) for qty in mine["qty"].to_list()]
     sides = _sides(mine, lots)
-    modes = _modes(mine)
+    modes = margin_modes(mine)
     bankrupt = [mode for side, mode in zip(sides, modes, strict=True) if side != request.side]
     is_cross = not bankrupt or any(mode != "isolated" for mode in bankrupt)
     order = mine.sort("position_id")["place"] if "position_id" in mine.columns else mine["place"]
@@ -81,6 +93,21 @@ def own_legs(snapshot: Snapshot, request: Request) -> tuple[OwnLeg, ...]:
     return tuple(legs)
 
 
+def held_lots(snapshot: Snapshot, account: str, market: str) -> dict[str, int]:
+    """Give what an account holds of a market, in liquidation or not.
+
+    Returns:
+        Lots by side, `long` and `short`.
+    """
+    frame = snapshot.positions[_rows(snapshot, account, market)]
+    lots = [snapshot.scale(market).lots(qty) for qty in frame["qty"].to_list()]
+    sides = _sides(frame, lots)
+    return {
+        name: sum(abs(lot) for side, lot in zip(sides, lots, strict=True) if side == name)
+        for name in ("long", "short")
+    }
+
+
 def _rows(snapshot: Snapshot, account: str, market: str) -> Int64:
     """Find an account's rows of the position frame in one market, by margin mode."""
     standing = snapshot.original(snapshot.account_rows(account, market))
@@ -92,7 +119,7 @@ def _rows(snapshot: Snapshot, account: str, market: str) -> Int64:
     )
     is_theirs = (gone["account"] == account) & (gone["market"] == market)
     rows = np.unique(np.concatenate([standing, left_out[is_theirs.to_numpy()]]))
-    modes = _modes(snapshot.positions[rows])
+    modes = margin_modes(snapshot.positions[rows])
     return rows[np.argsort(np.array(modes, dtype=np.str_), kind="stable")]
 
 
@@ -100,14 +127,6 @@ def _sides(frame: pl.DataFrame, lots: list[int]) -> list[str]:
     if "side" in frame.columns:
         return frame["side"].cast(pl.String).to_list()
     return ["long" if lot > 0 else "short" for lot in lots]
-
-
-def _modes(frame: pl.DataFrame) -> list[str]:
-    """Give each row's margin mode; without the column a given margin says isolated, else cross."""
-    if "margin_mode" in frame.columns:
-        return frame["margin_mode"].cast(pl.String).to_list()
-    is_isolated = any(name in frame.columns for name in _MARGINS)
-    return ["isolated" if is_isolated else "cross"] * frame.height
 
 
 def legs_frame(snapshot: Snapshot, request: Request, legs: tuple[OwnLeg, ...]) -> pl.DataFrame:

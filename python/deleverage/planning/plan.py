@@ -19,6 +19,7 @@ from deleverage.model.sources import FrameLike
 from deleverage.model.terms import Completion
 from deleverage.planning.inputs import Frames, Number, Request, read_frames, read_request
 from deleverage.planning.netting import legs_frame, may_net, net, own_legs
+from deleverage.planning.notes import second_looks
 from deleverage.planning.pricing import settlement_price
 from deleverage.planning.side import Float64, Int64, QueueSide, contracts, digits_of, spelled
 from deleverage.planning.story import Outline, tell
@@ -115,8 +116,12 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a careful reader should look at: names of the request that hold nothing here."""
-        return tuple(self._outline.notes())
+        """What a careful reader should look at twice in the request.
+
+        Names that hold nothing here, a bankrupt account without such a position or with a smaller
+        one, and a bankruptcy price at which the position would not be bankrupt.
+        """
+        return tuple(second_looks(self._outline))
 
     @property
     def digest(self) -> str:

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from deleverage import ranking
 from deleverage.errors import InputError
@@ -79,17 +80,30 @@ class Outline:
 
     def gone(self) -> list[tuple[int, Reason]]:
         """Rows of the position frame on this side that are no candidates, and why."""
-        snapshot, side = self.side.snapshot, self.side
+        snapshot = self.side.snapshot
         rows = snapshot.left_out_rows
-        frame = snapshot.positions[rows]
-        is_here = (frame["market"].cast(pl.String) == side.scale.market).to_numpy()
-        if "side" in frame.columns:
-            is_here &= (frame["side"].cast(pl.String) == side.side).to_numpy()
-        else:
-            is_long = np.array([self.lots_of(row) > 0 for row in rows.tolist()], dtype=np.bool_)
-            is_here &= is_long == (side.side == "long")
+        is_here = self._is_here(rows)
         reasons = snapshot.left_out_reasons[is_here].tolist()
         return [(row, REASONS[r]) for row, r in zip(rows[is_here].tolist(), reasons, strict=True)]
+
+    def exempt(self) -> list[int]:
+        """Rows of the position frame on this side whose hedged part the edition never cuts."""
+        rows = self.side.snapshot.exempt_rows
+        found: list[int] = rows[self._is_here(rows)].tolist()
+        return found
+
+    def _is_here(self, rows: Int64) -> NDArray[np.bool_]:
+        """Tell which rows of the position frame stand on this side of the market."""
+        side = self.side
+        frame = side.snapshot.positions[rows]
+        is_here = (frame["market"].cast(pl.String) == side.scale.market).to_numpy().copy()
+        if "side" in frame.columns:
+            is_here &= (frame["side"].cast(pl.String) == side.side).to_numpy()
+            return is_here
+        # A row of another market need not be a whole number of this one's lots.
+        for place in np.flatnonzero(is_here).tolist():
+            is_here[place] = (self.lots_of(int(rows[place])) > 0) == (side.side == "long")
+        return is_here
 
     def left_out(self) -> dict[Reason, int]:
         """Count the entries of the side that have no place in the queue, by reason."""
@@ -100,18 +114,8 @@ class Outline:
         by_code = np.bincount(codes, minlength=len(REASONS)).tolist()
         counts = Counter(dict(zip(REASONS, by_code, strict=True)))
         counts.update(reason for _, reason in self.gone())
+        counts[Reason.HEDGED_PART] += len(self.exempt())
         return {r: counts[r] for r in REASONS if counts[r] and r is not Reason.SCORED}
-
-    def notes(self) -> Iterator[str]:
-        """Give the names of the request that hold no position of the market."""
-        snapshot, market = self.side.snapshot, self.request.market
-        gone = set(snapshot.positions["account"].gather(snapshot.left_out_rows).cast(pl.String))
-        asked = [("exclude", name) for name in self.request.exclude]
-        if self.request.bankrupt_account is not None:
-            asked.append(("bankrupt_account", self.request.bankrupt_account))
-        for argument, name in asked:
-            if name not in gone and not len(snapshot.account_rows(name, market)):
-                yield f"{argument}: {name!r} holds no position of {market}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -210,7 +214,11 @@ def tell(outline: Outline, account: str) -> Explanation:
     Raises:
         InputError: the account holds nothing in this market; names the nearest ones.
     """
-    notes = (*_candidates(outline, account), *_others(outline, account))
+    notes = (
+        *_candidates(outline, account),
+        *_exempt_parts(outline, account),
+        *_others(outline, account),
+    )
     if not notes:
         raise _unknown(outline, account)
     cut = (Outcome.CUT, Outcome.CUT_IN_PART)
@@ -244,6 +252,17 @@ def _candidates(outline: Outline, account: str) -> Iterator[EntryNote]:
             seen = _Seen(outline=outline, row=row, side=outline.request.side)
             qty = outline.contracts(abs(outline.lots_of(row)))
             yield seen.note(qty=qty, outcome=Outcome.LEFT_OUT, why=why_left_out(reason))
+
+
+def _exempt_parts(outline: Outline, account: str) -> Iterator[EntryNote]:
+    """Give the notes of an account's hedged parts that the edition never cuts."""
+    positions, scale = outline.side.snapshot.positions, outline.side.scale
+    for row in outline.exempt():
+        if str(positions["account"][row]) == account:
+            seen = _Seen(outline=outline, row=row, side=outline.request.side)
+            qty = outline.contracts(scale.lots(positions["hedged_qty"][row], name="hedged_qty"))
+            why = why_left_out(Reason.HEDGED_PART)
+            yield seen.note(qty=qty, outcome=Outcome.LEFT_OUT, why=why)
 
 
 def _others(outline: Outline, account: str) -> Iterator[EntryNote]:

@@ -5,158 +5,50 @@ Everything printed is worked out from the record; no edition has a text of its o
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 from deleverage.model.parts import Condition, Conditions, Number, Part, Score
 from deleverage.model.records import Venue
-from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Scope, Tie, Weight
+from deleverage.model.rules import Basis, Factor, Loss, NoEquity, Scope, Weight
 from deleverage.model.terms import (
     Bound,
-    Completion,
     ConditionKind,
-    Convention,
     Effect,
     Fee,
     Hedged,
     Payer,
-    PriceKind,
     Rerank,
     Standing,
 )
+from deleverage.venue.backstop_lines import backstop_lines
 from deleverage.venue.loader import Venue as ShippedVenue
 from deleverage.venue.loader import venues
+from deleverage.venue.words import (
+    BASES,
+    COMPLETIONS,
+    CONVENTIONS,
+    EQUITIES,
+    FACTORS,
+    GROWING_BASES,
+    GROWING_FACTORS,
+    PRICES,
+    SHARINGS,
+    START_WORDS,
+    STOP_WORDS,
+    TIES,
+    UNRANKED,
+)
 
 __all__ = ["describe", "document", "loss_formula", "overview", "profit_formula", "size_counts"]
 
 WIDTH = 100
 LABEL = 14
 
-BASES: Mapping[Basis, str] = MappingProxyType(
-    {
-        Basis.ENTRY_VALUE: "pnl / entry value",
-        Basis.WALLET: "max(0, pnl) / max({floor}, wallet balance)",
-        Basis.INITIAL_MARGIN: "pnl / initial margin",
-        Basis.EQUITY: "pnl / equity",
-        Basis.ABSOLUTE: "pnl",
-        Basis.PRICE_RATIO: "(long: mark / entry, short: entry / mark)",
-        Basis.PRICE_RATIO_LITERAL: "mark / entry",
-        Basis.UNIT: "1",
-        Basis.MARK_VALUE: "pnl / mark value",
-    }
-)
-FACTORS: Mapping[Factor, str] = MappingProxyType(
-    {
-        Factor.NONE: "",
-        Factor.BANKRUPTCY_DISTANCE: "mark value / (margin + pnl)",
-        Factor.NOTIONAL_OVER_EQUITY: "mark value / equity",
-        Factor.MAINTENANCE_OVER_EQUITY: "maintenance margin / equity",
-        Factor.NOTIONAL_OVER_FLOORED_EQUITY: "mark value / max(equity, maintenance margin)",
-        Factor.LEVERAGE_SETTING: "leverage setting",
-        Factor.OPEN_VALUE_OVER_MARGIN: "open value / margin",
-    }
-)
-EQUITIES: Mapping[Scope, str] = MappingProxyType(
-    {
-        Scope.POSITION: "margin + pnl of the position",
-        Scope.ACCOUNT: "the account's equity, for every position",
-        Scope.MARGIN_MODE: "isolated: margin + pnl; cross and portfolio: the account's equity",
-    }
-)
-TIES: Mapping[Tie, str] = MappingProxyType(
-    {
-        Tie.SIZE: "larger size",
-        Tie.PROFIT: "larger profit",
-        Tie.BALANCE: "lower balance",
-        Tie.NEWEST: "newer account",
-        Tie.OLDEST: "older account",
-    }
-)
-# With the account's equity fixed, these grow with the position's size.
-GROWING_BASES = (Basis.WALLET, Basis.EQUITY, Basis.ABSOLUTE)
-GROWING_FACTORS = (
-    Factor.NOTIONAL_OVER_EQUITY,
-    Factor.MAINTENANCE_OVER_EQUITY,
-    Factor.NOTIONAL_OVER_FLOORED_EQUITY,
-)
-
-START_WORDS: Mapping[ConditionKind, str] = MappingProxyType(
-    {
-        ConditionKind.FUND_LEVEL: "fund balance at or below {level}",
-        ConditionKind.FUND_DRAWDOWN: "fund down {ratio} from its {window_hours} h peak",
-        ConditionKind.FUND_BELOW_AVERAGE: (
-            "fund below its {window_hours} h average less the larger of {ratio} of it and {amount}"
-        ),
-        ConditionKind.FUND_BELOW_THRESHOLD: "fund below a preset line {threshold}",
-        ConditionKind.FUND_RECOVERY: "fund back to {ratio} of the line {threshold}",
-        ConditionKind.FUND_SHORT: "fund cannot cover the loss",
-        ConditionKind.FUND_REJECTS: "fund refuses the position, limit {limit}",
-        ConditionKind.FUND_NOTIONAL_CAP: "fund's net notional would pass {ratio} of its balance",
-        ConditionKind.FUND_LOSS: "fund lost {ratio} in {window_hours} h and has left the market",
-        ConditionKind.FUND_AND_POSITION: "fund balance + position margin + pnl at or below {level}",
-        ConditionKind.FUND_FLAT: "fund equity not negative and no position left in it",
-        ConditionKind.SYMBOL_DRAWDOWN: (
-            "the pool's pnl on the symbol is {ratio} of the pool's {window_hours} h peak below its "
-            "own peak, pool balance above {balance}"
-        ),
-        ConditionKind.UNFILLED_AT_BANKRUPTCY: (
-            "the liquidation is not filled when the mark reaches its bankruptcy price"
-        ),
-        ConditionKind.UNFILLED_REMAINDER: "the book leaves a remainder",
-        ConditionKind.LIQUIDATION_BACKLOG: (
-            "unmatched liquidation orders beyond {quantity} for {minutes} minutes"
-        ),
-        ConditionKind.EQUITY_NEGATIVE: "equity of the account or isolated position below zero",
-        ConditionKind.VAULT_LOSS: "the liquidator vault's loss passes {loss}",
-        ConditionKind.BACKSTOP_FULL: "no backstop capacity is left",
-        ConditionKind.THIN_BOOK: "the order book is too thin",
-        ConditionKind.LOCKOUT: "{hours} h have passed",
-        ConditionKind.OFFSET: "the bankrupt quantity is offset, or no candidate is left",
-        ConditionKind.MANUAL: "an emergency decision of the venue",
-        ConditionKind.UNPUBLISHED: "unpublished",
-    }
-)
-STOP_WORDS: Mapping[ConditionKind, str] = MappingProxyType(
-    {
-        **START_WORDS,
-        ConditionKind.FUND_LEVEL: "fund balance back above {level}",
-        ConditionKind.FUND_DRAWDOWN: "fund within {ratio} of its {window_hours} h peak again",
-        ConditionKind.SYMBOL_DRAWDOWN: (
-            "the symbol's drawdown is back to {ratio} of the pool's {window_hours} h peak"
-        ),
-    }
-)
-PRICES: Mapping[PriceKind, str] = MappingProxyType(
-    {
-        PriceKind.BANKRUPTCY: "bankruptcy price of the liquidated position",
-        PriceKind.POOL_BANKRUPTCY: (
-            "average entry -/+ the pool's maximum loss / size taken over (long / short)"
-        ),
-        PriceKind.BANKRUPTCY_UNLESS_FAR: (
-            "bankruptcy price; mark where it is more than {deviation} away from mark"
-        ),
-        PriceKind.MARK: "mark price",
-        PriceKind.MARK_UNTIL_DEPLETED: (
-            "mark price; bankruptcy price once the fund is nearly empty ({depleted_ratio} of peak)"
-        ),
-        PriceKind.PREVIOUS_MARK: "previous mark price",
-        PriceKind.ORACLE_CAPPED_AT_BANKRUPTCY: "oracle mark, no worse than the bankruptcy price",
-        PriceKind.COST: "cost price of the liquidated position",
-    }
-)
-CONVENTIONS: Mapping[Convention, str] = MappingProxyType(
-    {
-        Convention.OWN_MARGIN: "each position's own margin",
-        Convention.BY_MAINTENANCE: "account equity shared by maintenance margin",
-        Convention.WHOLE_ACCOUNT: "the whole account's equity on one position",
-        Convention.CASH_BY_NOTIONAL: "cash margin shared by notional, from entry",
-        Convention.UNPUBLISHED: "unpublished for cross margin",
-    }
-)
-
 
 def profit_formula(score: Score) -> str:
     """Write the score of a position in profit."""
     basis, factor = _basis(score), FACTORS[score.factor]
+    if _orders_nothing(score):
+        return UNRANKED
     if not factor:
         return basis
     return factor if score.basis is Basis.UNIT else f"{basis} * {factor}"
@@ -164,6 +56,8 @@ def profit_formula(score: Score) -> str:
 
 def loss_formula(score: Score) -> str:
     """Write the score of a position at a loss."""
+    if _orders_nothing(score):
+        return UNRANKED
     if score.loss is Loss.ZERO:
         return "0, all equal"
     if score.loss is Loss.EXCLUDE:
@@ -194,6 +88,7 @@ def describe(venue: Venue) -> str:
         ("Score", _score_lines(venue), ("score",)),
         ("Order", _order_lines(venue), ("tiers", "eligibility", "allocation")),
         ("Trigger", _trigger_lines(venue), ("trigger", "stop")),
+        ("Backstop", backstop_lines(venue.backstop) if venue.backstop else (), ("backstop",)),
         ("Settlement", _settlement_lines(venue), ("price", "fees", "orders")),
         ("Indicator", _light_lines(venue), ("lights",)),
         ("Levers", _lever_lines(venue), ("levers",)),
@@ -205,7 +100,7 @@ def describe(venue: Venue) -> str:
         for label, text in rows:
             lines += _row(label, text)
         for name in names:
-            if parts[name].note:
+            if name in parts and parts[name].note:
                 lines += _row("note", f"{name}: {parts[name].note}")
     lines += ["", "Unpublished"]
     for item in venue.unpublished or ("nothing known to be missing",):
@@ -267,6 +162,11 @@ def document() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _orders_nothing(score: Score) -> bool:
+    """Tell whether a score is the same for everybody."""
+    return score.basis is Basis.UNIT and score.factor is Factor.NONE
+
+
 def _basis(score: Score) -> str:
     """Write the basis of a score, with its floor."""
     floor = "" if score.wallet_floor is None else format(score.wallet_floor, "f")
@@ -285,6 +185,9 @@ def _row(label: str, text: str) -> list[str]:
 def _score_lines(venue: Venue) -> Iterator[tuple[str, str]]:
     """Write the score section."""
     score = venue.score
+    if not venue.is_ranked:
+        yield "ranking", UNRANKED
+        return
     yield "in profit", profit_formula(score)
     yield "at a loss", loss_formula(score)
     needs_equity = score.factor in GROWING_FACTORS or score.basis is Basis.EQUITY
@@ -325,6 +228,10 @@ def _size(score: Score) -> str:
 
 def _order_lines(venue: Venue) -> Iterator[tuple[str, str]]:
     """Write who queues, in what order, and how far a cut goes."""
+    if not venue.is_ranked:
+        yield "shared by", SHARINGS[venue.allocation.policy]
+        yield "completion", COMPLETIONS[venue.allocation.completion]
+        return
     profit = " with profit above zero" if venue.eligibility.in_profit_only else ""
     yield "candidates", f"other side of the same market{profit}, not in liquidation"
     if venue.eligibility.hedged is Hedged.EXEMPT:
@@ -339,14 +246,7 @@ def _order_lines(venue: Venue) -> Iterator[tuple[str, str]]:
     keys = ", ".join(TIES[tie] for tie in venue.score.ties)
     ours = "" if venue.score.ties_published else " (ours; the venue is silent)"
     yield "ties", f"{keys}{', ' if keys else ''}position id{ours}"
-    yield (
-        "completion",
-        {
-            Completion.BEST_EFFORT: "best effort: what cannot be offset is reported",
-            Completion.ALL_OR_NOTHING: "all or nothing",
-            Completion.TO_COMPLETION: "runs until nothing is left to offset",
-        }[venue.allocation.completion],
-    )
+    yield "completion", COMPLETIONS[venue.allocation.completion]
     yield (
         "re-ranked",
         {

@@ -78,8 +78,14 @@ class Venue(records.Venue):
 
 def venues() -> list[str]:
     """List the names of all editions shipped with the package, sorted."""
+    return list(_names())
+
+
+@cache  # what is shipped never changes, and listing a folder costs as much as a plan's frames
+def _names() -> tuple[str, ...]:
+    """Give the names of the shipped editions, sorted."""
     files = (entry.name for entry in _presets().iterdir())
-    return sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX))
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 
 def _presets() -> Traversable:

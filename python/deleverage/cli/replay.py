@@ -1,0 +1,99 @@
+"""`deleverage replay`: the bankruptcies of a dump under several venues, side by side."""
+
+from pathlib import Path
+
+import polars as pl
+
+from deleverage.cli.exits import ExitCode, say
+from deleverage.cli.inputs import venue_of
+from deleverage.cli.options import Format
+from deleverage.cli.output import Sink, emit_frame
+from deleverage.cli.progress import bar
+from deleverage.cli.tables import Page
+from deleverage.errors import InputError
+from deleverage.lab.dump import Dump
+from deleverage.lab.replay import POLICIES, read_results, replay
+
+__all__ = ["replay_dump", "summarised"]
+
+
+def replay_dump(
+    dump: Path,
+    directory: Path,
+    *,
+    venues: tuple[str, ...],
+    policies: tuple[str, ...],
+    shape: Format | None,
+) -> int:
+    """Replay a dump and print what each venue did.
+
+    Args:
+        dump: the directory of the dump.
+        directory: of the results.
+        venues: editions by name or path.
+        policies: by name.
+        shape: `--format` of the summary.
+
+    Returns:
+        The exit code; 4 where a venue left something uncovered.
+
+    Raises:
+        InputError: a name is unknown, or a table of the dump is not what it must be.
+        StateError: the directory holds another run.
+        OutputError: standard output cannot be written.
+    """
+    sink = Sink.of(shape, "-", allowed=tuple(Format))
+    unknown = [name for name in policies if name not in POLICIES]
+    if unknown:
+        known = ", ".join(POLICIES)
+        raise InputError(f"--policy: expected one of {known}, got {unknown[0]!r}")
+    opened = Dump.open(dump)
+    editions = [venue_of(name) for name in venues]
+    chosen = {name: POLICIES[name] for name in policies}
+    with bar("replaying", 0) as report:
+        run = replay(opened, directory, venues=editions, policies=chosen, progress=report)
+    again = f", {run.resumed} of them done before" if run.resumed else ""
+    say(f"{directory}: {run.events} bankruptcies{again}, {run.rows} positions read")
+    summary = summarised(directory)
+    emit_frame(summary, sink, table=lambda frame: _page(frame, is_terminal=sink.is_terminal))
+    return ExitCode.NOT_COVERED if summary["uncovered"].sum() else ExitCode.DONE
+
+
+def summarised(directory: Path) -> pl.DataFrame:
+    """Sum a run up.
+
+    Args:
+        directory: of the run.
+
+    Returns:
+        One row a venue and policy: events, uncovered (events not filled), fills, notional,
+        profit, needed, executed (USD; see `replay_event`), overshoot and undershoot of executed
+        against needed, gross, and the mean participation and top share of an event.
+    """
+    events, measures = read_results(directory, "events"), read_results(directory, "metrics")
+    gap = pl.col("executed") - pl.col("needed")
+    return (
+        events.join(measures, on=["event", "venue", "policy"])
+        .group_by("venue", "policy")
+        .agg(
+            events=pl.len(),
+            uncovered=(pl.col("unfilled") > 0).sum(),
+            fills=pl.col("fills").sum(),
+            notional=pl.col("notional").sum(),
+            profit=pl.col("profit").sum(),
+            needed=pl.col("needed").sum(),
+            executed=pl.col("executed").sum(),
+            overshoot=gap.clip(lower_bound=0).sum(),
+            undershoot=(-gap).clip(lower_bound=0).sum(),
+            participation=pl.col("participation").mean(),
+            top_share=pl.col("top_share").mean(),
+        )
+        .sort("venue", "policy")
+    )
+
+
+def _page(frame: pl.DataFrame, *, is_terminal: bool) -> str:
+    """The summary as it is printed."""
+    page = Page(is_terminal=is_terminal)
+    page.frame("what each venue did", frame)
+    return str(page)

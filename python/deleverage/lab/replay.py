@@ -1,0 +1,212 @@
+"""History replayed: every bankruptcy of a dump, planned under each venue, in event order.
+
+One snapshot and market at a time is read, only the columns that the editions ask for, the next
+while the present one is planned; memory is that of the largest one, whatever the dump's size. The
+positions are the snapshot's, the marks those of the event's own time. Within a snapshot each venue
+and policy lives with its own cuts: what it closed is gone for its later events, a part keeps its
+share of entry value and margins. The next snapshot is again what really was.
+
+Results are Parquet under the run's directory, a file each for one snapshot and market:
+
+- `fills`: event, venue, policy, rank_in_queue, position_id, account, side, qty_closed, qty_left,
+  price (null where the edition's price takes more than a plan knows);
+- `events`: event, time, snapshot, market, bankrupt_side, venue, policy, requested, unfilled, fills,
+  reason, price;
+- `metrics`: event, venue, policy and the measures of `replay_event`.
+
+A snapshot and market is done when its line is in `state.jsonl`; a run that was cut off goes on with
+the others. Results do not depend on threads, on parts, or on where a run was cut off.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from deleverage.errors import InputError, StateError
+from deleverage.lab.dump import Dump
+from deleverage.lab.replay_book import Columns, Unit, read_columns, read_positions
+from deleverage.lab.replay_event import EVENTS, FILLS, METRICS, Results, replay_unit
+from deleverage.lab.replay_policy import POLICIES, Policy
+from deleverage.model.digest import text_digest
+from deleverage.model.records import Venue
+
+__all__ = ["POLICIES", "Run", "read_results", "replay"]
+
+STATE = "state.jsonl"
+REQUEST = "run.json"
+_TABLES = {"fills": FILLS, "events": EVENTS, "metrics": METRICS}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a replay did.
+
+    Attributes:
+        directory: of the results.
+        events: bankruptcies that are done, in this run and before.
+        rows: positions that were read in this run.
+        resumed: bankruptcies that an earlier run had done.
+    """
+
+    directory: Path
+    events: int
+    rows: int
+    resumed: int
+
+
+def replay(
+    dump: Dump,
+    directory: Path,
+    *,
+    venues: Sequence[Venue],
+    policies: Mapping[str, Policy] = POLICIES,
+    progress: Progress | None = None,
+) -> Run:
+    """Replay a dump, or go on with a replay that was cut off.
+
+    Args:
+        dump: what happened.
+        directory: of the results: new, empty, or that of the same replay.
+        venues: the editions, each under its own name.
+        policies: how a quantity is shared out, by name.
+        progress: called with the positions read and those to read.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: there is no venue or policy, or a table of the dump is not what it must be.
+        StateError: the directory holds another replay, or something else.
+    """
+    _open(directory, dump, venues, policies)
+    done = _read_state(directory)
+    units = _units(dump)
+    left = [unit for unit in units if unit.key not in done]
+    columns = read_columns(dump, venues) if left else Columns(names=(), has_cross=False)
+    sizes = {unit.key: unit.rows(dump) for unit in units}
+    total, read = sum(sizes.values()), sum(sizes[unit.key] for unit in units if unit.key in done)
+    rows = 0
+    with (directory / STATE).open("a", encoding="utf-8") as state:
+        for unit, positions in _ahead(dump, left, columns):
+            results = replay_unit(dump, unit, positions, venues=venues, policies=policies)
+            _write(directory, unit, results)
+            line = {"snapshot": unit.snapshot, "market": unit.market, "events": unit.events.height}
+            state.write(json.dumps(line) + "\n")
+            state.flush()
+            os.fsync(state.fileno())
+            rows += sizes[unit.key]
+            if progress is not None:
+                progress(read + rows, total)
+    resumed = sum(unit.events.height for unit in units if unit.key in done)
+    return Run(directory=directory, events=dump.bankruptcies.height, rows=rows, resumed=resumed)
+
+
+def read_results(directory: Path, table: str) -> pl.DataFrame:
+    """Read one table of a run, in event order.
+
+    Args:
+        directory: of the run.
+        table: `fills`, `events` or `metrics`.
+
+    Returns:
+        Its rows by event, venue and policy; fills by their rank too.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    if table not in _TABLES:
+        raise InputError(f"table: expected one of {', '.join(_TABLES)}, got {table!r}")
+    parts = sorted((directory / table).glob("*.parquet"))
+    frame = pl.concat([pl.read_parquet(part) for part in parts]) if parts else pl.DataFrame()
+    keys = ["event", "venue", "policy", *(["rank_in_queue"] if table == "fills" else [])]
+    return frame.sort(keys) if parts else pl.DataFrame(schema=_TABLES[table])
+
+
+def _units(dump: Dump) -> list[Unit]:
+    """The snapshots and markets in which anything happens, by their first event."""
+    groups = dump.bankruptcies.group_by("snapshot", "market", maintain_order=True)
+    return [
+        Unit(snapshot=int(str(snapshot)), market=str(market), events=events)
+        for (snapshot, market), events in groups
+    ]
+
+
+def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Unit, pl.DataFrame]]:
+    """Give units with their positions; the next are read while the caller is busy."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = [pool.submit(read_positions, dump, unit, columns) for unit in units[:1]]
+        for place, unit in enumerate(units):
+            positions = waiting.pop().result()
+            if place + 1 < len(units):
+                waiting.append(pool.submit(read_positions, dump, units[place + 1], columns))
+            yield unit, positions
+
+
+def _open(
+    directory: Path, dump: Dump, venues: Sequence[Venue], policies: Mapping[str, Policy]
+) -> None:
+    """Start a run, or see that it is the same one."""
+    if not venues or not policies:
+        raise InputError("replay: expected at least one venue and one policy, got none")
+    names = [venue.name for venue in venues]
+    if len(set(names)) < len(names):
+        raise InputError(f"venues: expected each edition once, got {', '.join(names)}")
+    request = {
+        "layout": 1,
+        "dump": dump.digest,
+        "venues": {venue.name: text_digest([repr(venue)]).hex() for venue in venues},
+        "policies": sorted(policies),
+    }
+    text = json.dumps(request, indent=2) + "\n"
+    path = directory / REQUEST
+    if path.is_file():
+        if path.read_text(encoding="utf-8") != text:
+            raise StateError(
+                f"{directory}: expected a run of this dump, these venues and policies, "
+                "got another; name a new directory"
+            )
+        return
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise StateError(f"{directory}: expected a new or empty directory, or a run to go on with")
+    directory.mkdir(parents=True, exist_ok=True)
+    beside = directory / f".{REQUEST}.part"
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _read_state(directory: Path) -> set[tuple[int, str]]:
+    """Read which units are done; a last line that was cut off is taken away."""
+    path = directory / STATE
+    if not path.is_file():
+        return set()
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        with path.open("r+b") as state:
+            state.truncate(len(whole))
+    done = set()
+    for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), start=1):
+        try:
+            found = json.loads(line)
+            done.add((int(found["snapshot"]), str(found["market"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{path}: line {number}: expected a unit that is done") from error
+    return done
+
+
+def _write(directory: Path, unit: Unit, results: Results) -> None:
+    """Write a unit's tables, each whole or not at all."""
+    for name, frame in results.items():
+        folder = directory / name
+        folder.mkdir(exist_ok=True)
+        path = folder / f"snapshot={unit.snapshot:04d},market={unit.market}.parquet"
+        beside = folder / f".{path.name}.part"
+        frame.write_parquet(beside)
+        beside.replace(path)

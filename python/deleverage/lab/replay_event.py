@@ -1,0 +1,276 @@
+"""One snapshot and market replayed: its events in order, under each venue and policy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from deleverage.errors import InputError, InvariantError
+from deleverage.lab import metrics
+from deleverage.lab.dump import Dump
+from deleverage.lab.replay_book import Columns, Remains, Unit, prepared
+from deleverage.lab.replay_policy import Policy, Share
+from deleverage.model.quantise import decimal_of
+from deleverage.model.records import Venue
+from deleverage.model.snapshot import Snapshot
+from deleverage.model.terms import Completion
+from deleverage.planning import PlanReason
+from deleverage.planning.pricing import settlement_price
+from deleverage.planning.side import QueueSide, contracts
+
+__all__ = ["EVENTS", "FILLS", "METRICS", "Results", "replay_unit"]
+
+Int64 = NDArray[np.int64]
+Results: TypeAlias = dict[str, pl.DataFrame]
+
+_AMOUNT = pl.Decimal(38, 9)
+_KEY: dict[str, pl.DataType] = {
+    "event": pl.UInt32(),
+    "venue": pl.String(),
+    "policy": pl.String(),
+}
+FILLS: Mapping[str, pl.DataType] = {
+    **_KEY,
+    "rank_in_queue": pl.UInt32(),
+    "position_id": pl.UInt64(),
+    "account": pl.UInt64(),
+    "side": pl.String(),
+    "qty_closed": _AMOUNT,
+    "qty_left": _AMOUNT,
+    "price": _AMOUNT,
+}
+EVENTS: Mapping[str, pl.DataType] = {
+    **_KEY,
+    "time": pl.Int64(),
+    "snapshot": pl.UInt32(),
+    "market": pl.String(),
+    "bankrupt_side": pl.String(),
+    "requested": _AMOUNT,
+    "unfilled": _AMOUNT,
+    "fills": pl.UInt32(),
+    "reason": pl.String(),
+    "price": _AMOUNT,
+}
+METRICS: Mapping[str, pl.DataType] = {
+    **_KEY,
+    "entries": pl.UInt32(),
+    "participation": pl.Float64(),
+    "notional": pl.Float64(),
+    "profit": pl.Float64(),
+    "top_share": pl.Float64(),
+    "concentration": pl.Float64(),
+    "gini": pl.Float64(),
+    "needed": pl.Float64(),
+    "executed": pl.Float64(),
+}
+"""entries: candidates' side; participation: fills over entries; notional and profit: of what is
+closed, at the mark, money of the settlement asset; top_share, concentration (HHI) and gini: of the
+closed notional over the fills; needed: closed contracts times the gap of bankruptcy price and mark
+(B); executed: times the gap of settlement price and mark that costs those who are cut (H), null
+where the price is not known."""
+
+_OPPOSITE = {"long": "short", "short": "long"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Outcome:
+    """One event under one venue and policy."""
+
+    event: Mapping[str, Any]
+    venue: str
+    policy: str
+    book: QueueSide
+    share: Share
+    requested: int
+    price: Decimal | None
+    reason: PlanReason
+    held: Int64
+    entry: Int64
+    original: Int64
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What the rows of every table start with."""
+        return {"event": self.event["event"], "venue": self.venue, "policy": self.policy}
+
+    def contracts(self, lots: int) -> Decimal:
+        """Lots as contracts."""
+        return decimal_of(lots * Fraction(self.book.scale.lot_size))
+
+
+def replay_unit(
+    dump: Dump,
+    unit: Unit,
+    positions: pl.DataFrame,
+    *,
+    venues: Sequence[Venue],
+    policies: Mapping[str, Policy],
+) -> Results:
+    """Plan every event of a unit.
+
+    Args:
+        dump: marks, contract terms and accounts.
+        unit: the events.
+        positions: as `replay_book.read_positions` gives them.
+        venues: the editions.
+        policies: by name.
+
+    Returns:
+        The tables by name, in event order.
+
+    Raises:
+        InputError: a table of the dump is not what the contract says.
+        InvariantError: a policy closed another quantity than asked for.
+    """
+    columns = Columns(names=tuple(positions.columns), has_cross="margin_mode" in positions.columns)
+    outcomes: list[_Outcome] = []
+    for venue in venues:
+        book = prepared(dump, unit, positions, venue, columns)
+        for name, policy in policies.items():
+            outcomes += _history(dump, unit, book, name, policy)
+    outcomes.sort(key=lambda one: int(one.event["event"]))
+    return {
+        "fills": _fills(outcomes, positions),
+        "events": pl.DataFrame([_event_row(one) for one in outcomes], schema=dict(EVENTS)),
+        "metrics": pl.DataFrame([_metrics_row(one) for one in outcomes], schema=dict(METRICS)),
+    }
+
+
+def _history(dump: Dump, unit: Unit, book: Snapshot, name: str, policy: Policy) -> list[_Outcome]:
+    """The events of a unit, each on what the ones before have left."""
+    bankrupt = unit.events["account"].unique().cast(pl.String).to_list()
+    marks = dump.marks_of(unit.snapshot, unit.market)
+    remains: dict[str, Remains] = {}
+    outcomes = []
+    for event in unit.events.iter_rows(named=True):
+        cut = _OPPOSITE[str(event["side"])]
+        if cut not in remains:
+            side = QueueSide.of(book, unit.market, cut)
+            rows = [side.rows_of(account) for account in bankrupt]
+            remains[cut] = Remains.of(side, np.concatenate(rows))
+        if event["time"] not in marks:
+            raise InputError(
+                f"{dump.directory}: expected a mark of {unit.market} at {event['time']} "
+                f"(event {event['event']}), got none"
+            )
+        now = remains[cut].at(*marks[event["time"]])
+        outcome = _planned(now, event, name, policy, remains[cut].excluded)
+        remains[cut].cut(outcome.share.rows, outcome.share.lots)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _planned(
+    side: QueueSide, event: Mapping[str, Any], name: str, policy: Policy, excluded: Int64
+) -> _Outcome:
+    """One event on one side."""
+    venue = side.snapshot.venue
+    lots = side.scale.lots(event["qty"])
+    share = policy(side, lots, excluded)
+    held = np.abs(side.columns.lots[share.rows])
+    if int(share.lots.sum()) + share.unfilled != lots or bool((share.lots > held).any()):
+        raise InvariantError(f"policy {name}: expected {lots} lots closed and unfilled, got others")
+    reason = PlanReason.FILLED
+    if share.unfilled and venue.allocation.completion is Completion.ALL_OR_NOTHING:
+        reason = PlanReason.ALL_OR_NOTHING_FAILED
+        share = Share(rows=share.rows[:0], lots=share.lots[:0], unfilled=lots)
+    elif share.unfilled:
+        is_empty = not len(share.rows)
+        reason = PlanReason.NOTHING_ELIGIBLE if is_empty else PlanReason.QUEUE_EXHAUSTED
+    price, _ = settlement_price(
+        venue.price,
+        mark=side.scale.mark_price,
+        previous_mark=side.scale.previous_mark_price,
+        bankruptcy=event["bankruptcy_price"],
+    )
+    return _Outcome(
+        event=event,
+        venue=venue.name,
+        policy=name,
+        book=side,
+        share=share,
+        requested=lots,
+        price=price,
+        reason=reason,
+        # Taken now: a later event of the same unit may shorten these rows.
+        held=np.abs(side.columns.lots[share.rows]),
+        entry=side.columns.entry_value[share.rows],
+        original=side.original(share.rows),
+    )
+
+
+def _fills(outcomes: Sequence[_Outcome], positions: pl.DataFrame) -> pl.DataFrame:
+    """The fills of a unit's events; see `FILLS`."""
+    counts = np.array([len(one.share.rows) for one in outcomes])
+    which = np.repeat(np.arange(len(outcomes)), counts)
+    rank = np.arange(len(which)) - (np.cumsum(counts) - counts)[which] + 1
+    original = np.concatenate([one.original for one in outcomes])
+    closed = np.concatenate([one.share.lots for one in outcomes])
+    left = np.concatenate([one.held for one in outcomes]) - closed
+    by_event = pl.DataFrame(
+        [{**one.key, "side": one.book.side, "price": one.price} for one in outcomes],
+        schema={name: FILLS[name] for name in (*_KEY, "side", "price")},
+    )
+    scale = outcomes[0].book.scale
+    own = pl.DataFrame(
+        [
+            pl.Series("rank_in_queue", rank).cast(pl.UInt32),
+            positions["position_id"].gather(original),
+            positions["account"].gather(original),
+            contracts("qty_closed", closed, scale).cast(_AMOUNT),
+            contracts("qty_left", left, scale).cast(_AMOUNT),
+        ]
+    )
+    return own.hstack(by_event[which]).select(list(FILLS))
+
+
+def _event_row(one: _Outcome) -> dict[str, object]:
+    """The row of the events table."""
+    return {
+        **one.key,
+        "time": one.event["time"],
+        "snapshot": one.event["snapshot"],
+        "market": str(one.event["market"]),
+        "bankrupt_side": str(one.event["side"]),
+        "requested": one.contracts(one.requested),
+        "unfilled": one.contracts(one.share.unfilled),
+        "fills": len(one.share.rows),
+        "reason": str(one.reason),
+        "price": one.price,
+    }
+
+
+def _metrics_row(one: _Outcome) -> dict[str, object]:
+    """The row of the metrics table; see `METRICS`."""
+    side, share, scale = one.book, one.share, one.book.scale
+    value = float(Fraction(scale.mark_num, scale.mark_den) * Fraction(scale.money_unit))
+    worth = share.lots * value
+    entry = one.entry * (share.lots / np.maximum(one.held, 1))
+    gain = worth - entry * float(scale.money_unit)
+    direction = 1.0 if (side.side == "long") is not scale.is_inverse else -1.0
+    closed = float(share.lots.sum()) * float(scale.lot_size) * float(scale.contract_size)
+    mark = float(scale.mark_price)
+    gap = abs(float(one.event["bankruptcy_price"]) - mark)
+    loss = None
+    if one.price is not None:
+        # Those who are cut lose where a long is closed below the mark, a short above it.
+        sign = 1.0 if side.side == "long" else -1.0
+        loss = closed * max(sign * (mark - float(one.price)), 0.0)
+    entries = len(side)
+    return {
+        **one.key,
+        "entries": entries,
+        "participation": len(share.rows) / entries if entries else 0.0,
+        "notional": float(worth.sum()),
+        "profit": direction * float(gain.sum()),
+        "top_share": metrics.top_share(worth),
+        "concentration": metrics.concentration(worth),
+        "gini": metrics.gini(worth),
+        "needed": closed * gap,
+        "executed": loss,
+    }

@@ -1,0 +1,173 @@
+"""A crash simulated: prices, margin calls, liquidations, the pool and deleveraging, step by step.
+
+In each step the price moves (its path, a pull back to it, a jump), the order book's depth recovers,
+traders are called for margin, and those below maintenance are liquidated until nobody is. A
+liquidated position is taken over with its cash, which is its bankruptcy price:
+
+- while the pool is above its start line the book takes what its depth allows at any price, the
+  pool takes over what its appetite allows and sheds it later;
+- from the start line on, until the pool is back at its stop line, the book takes only what is no
+  worse than the bankruptcy price, and the pool takes nothing;
+- what neither has taken is closed against the other side by a policy.
+
+Liquidations move the price, and what a policy closes is gone in the next round. What nobody could
+close the pool takes in the end; its balance may fall below zero, and that is what stays uncovered.
+Every step ends with the proof that lots and money add to zero.
+
+What it leaves out: partial liquidation, funding, fees of the fills, cross margin, and an edition's
+own trigger (the two lines of the course stand for it).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from deleverage.errors import InputError
+from deleverage.lab.simulate_course import Course, Traders, draw_path, draw_traders
+from deleverage.lab.simulate_policies import known_policies
+from deleverage.lab.simulate_run import PRICES, Run
+from deleverage.model.records import Venue
+from deleverage.model.terms import PriceKind
+
+__all__ = ["ACCOUNTS", "FILLS", "LIGHTS", "STEPS", "Simulation", "simulate"]
+
+_INT = pl.Int64()
+STEPS = {
+    name: _INT
+    for name in (
+        *("step", "price", "depth", "called", "topped_up", "liquidated", "liquidated_lots"),
+        *("book_lots", "pool_balance", "pool_lots", "active", "adl_lots", "adl_accounts"),
+        *("unfilled_lots", "needed", "executed", "naked_lots", "naked_exposure", "naked_loss"),
+    )
+}
+"""One row a step: price (ticks), depth (lots the book takes from now on), called and liquidated
+(traders), topped_up (money), lots liquidated, taken by the book, deleveraged and left to the pool,
+pool_balance (money at the mark), pool_lots (signed), active (1 between start and stop line), needed
+(what the rest of the bankrupt positions lacked at the mark), executed (what those who were cut lost
+against it), and of hedged traders: lots that a cut has left naked, their value, and what they have
+lost so far by the price (below zero: gained)."""
+ACCOUNTS: dict[str, pl.DataType] = {
+    "account": pl.String(),
+    "side": pl.String(),
+    "is_hedged": pl.Boolean(),
+    **{
+        name: _INT
+        for name in (
+            *("lots_start", "lots_end", "equity_start", "equity_end", "topped_up", "endowment"),
+            *("cut_lots", "lost", "naked_lots", "naked_loss", "liquidated_at"),
+        )
+    },
+}
+"""One row a trader: lots without sign, equity and money, endowment (profit just before the first
+deleveraging of his side, 0 or more), cut_lots and lost (lots deleveraged, and what that cost him
+against the mark), naked_lots and naked_loss as in the steps, liquidated_at (step, or null)."""
+FILLS = {
+    **{"step": _INT, "account": pl.String(), "side": pl.String()},
+    **dict.fromkeys(("lots", "cash", "mark", "lost"), _INT),
+}
+"""One row a cut: lots closed, cash that its trader received for them (below zero: paid), the mark
+then, and what he lost against it, money units."""
+LIGHTS = {"step": _INT, "account": pl.String(), "light": pl.UInt8()}
+"""Light of a few traders at the end of each step; 0 is not in the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simulation:
+    """What a crash did under one venue and policy.
+
+    Attributes:
+        course: its figures.
+        venue: name of the edition.
+        policy: name of the policy.
+        steps: see `STEPS`.
+        accounts: see `ACCOUNTS`.
+        fills: see `FILLS`.
+        lights: see `LIGHTS`.
+    """
+
+    course: Course
+    venue: str
+    policy: str
+    steps: pl.DataFrame
+    accounts: pl.DataFrame
+    fills: pl.DataFrame
+    lights: pl.DataFrame
+
+
+def simulate(
+    course: Course,
+    *,
+    venue: Venue,
+    policy: str = "queue",
+    price: PriceKind | None = None,
+    traders: Traders | None = None,
+    path: list[int] | None = None,
+) -> Simulation:
+    """Simulate a crash.
+
+    Args:
+        course: its figures.
+        venue: the edition whose queue and settlement price are used.
+        policy: one of `simulate_policies.POLICIES`.
+        price: settle at this instead of the edition's own.
+        traders: others than the course draws.
+        path: another path of the price, one a step, ticks.
+
+    Returns:
+        Its tables.
+
+    Raises:
+        InputError: an argument is unknown or out of range, or the edition settles at a price that
+            takes what is not simulated.
+        InvariantError: lots or money did not add to zero.
+    """
+    known_policies([policy])
+    kind = venue.price.kind if price is None else price
+    if kind not in PRICES:
+        known = ", ".join(sorted(PRICES))
+        raise InputError(
+            f"price: edition {venue.name} settles by {kind}, which is not simulated; "
+            f"expected one of {known}, pass one of them instead"
+        )
+    drawn = draw_path(course) if path is None else path
+    if len(drawn) != course.steps or min(drawn) < 1:
+        raise InputError(f"path: expected {course.steps} prices above 0, got {len(drawn)}")
+    given = draw_traders(course) if traders is None else traders
+    run = Run(course=course, venue=venue, policy=policy, kind=kind, traders=given)
+    for step, target in enumerate(drawn):
+        run.play(step, target)
+    return Simulation(
+        course=course,
+        venue=venue.name,
+        policy=policy,
+        steps=pl.DataFrame(run.rows, schema=STEPS),
+        accounts=_accounts(run),
+        fills=pl.DataFrame(run.fills, schema=FILLS, orient="row"),
+        lights=pl.DataFrame(run.lights, schema=LIGHTS, orient="row"),
+    )
+
+
+def _accounts(run: Run) -> pl.DataFrame:
+    """The table of traders; see `ACCOUNTS`."""
+    start, notes, books = run.traders, run.notes, run.books
+    sign = np.sign(start.lots)
+    equity = start.margin + sign * (np.abs(start.lots) * run.course.price - start.entry_value)
+    at = pl.Series(notes.liquidated_at)
+    values = {
+        "account": [f"t{row:05d}" for row in range(len(sign))],
+        "side": np.where(sign > 0, "long", "short"),
+        "is_hedged": start.hedge != 0,
+        "lots_start": np.abs(start.lots),
+        "lots_end": np.abs(books.lots),
+        "equity_start": equity,
+        "equity_end": books.equity,
+        "topped_up": notes.topped_up,
+        "endowment": notes.endowment,
+        "cut_lots": notes.cut,
+        "lost": notes.lost,
+        "naked_lots": run.naked_lots,
+        "naked_loss": run.naked_loss,
+        "liquidated_at": at.set(at < 0, None),
+    }
+    return pl.DataFrame(values, schema=ACCOUNTS)

@@ -1,0 +1,177 @@
+"""The allocation policies that the laboratory compares, by name, over one side of one market.
+
+A policy is asked for lots: who closes how many of a bankrupt position's. The queue needs nothing
+but places; every other name stands for a rule of `deleverage.policy`, which is imported when it is
+asked for. All of them see the same candidates: those with a place in the venue's queue.
+"""
+
+# ruff: noqa: PLC0415 - a rule is imported when it is asked for
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deleverage.errors import InputError, InvariantError
+
+__all__ = ["POLICIES", "Candidates", "allocate", "known_policies"]
+
+Int64 = NDArray[np.int64]
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidates:
+    """One side of one market, n rows, those with a place in the queue; money in money units.
+
+    Attributes:
+        lots: (n,) int64, lots held, above 0.
+        ids: (n,) int64, unique, 0 or more: the last tie key.
+        rank: (n,) int64, place in the queue, 1 is cut first, each once.
+        profit: (n,) int64, unrealised profit.
+        equity: (n,) int64.
+        value: (n,) int64, what the lots are worth at the mark.
+        exposure: (n,) int64, value of all that moves with the market, signed: hedges count.
+        unit: what closing one lot takes off the exposure, exactly.
+    """
+
+    lots: Int64
+    ids: Int64
+    rank: Int64
+    profit: Int64
+    equity: Int64
+    value: Int64
+    exposure: Int64
+    unit: Fraction
+
+
+Rule = Callable[[Candidates, int], Int64]
+
+
+def allocate(name: str, candidates: Candidates, lots: int) -> Int64:
+    """Share lots out by a policy.
+
+    Args:
+        name: one of `POLICIES`.
+        candidates: who may be cut.
+        lots: to close, 0 or more.
+
+    Returns:
+        (n,) int64 lots that each closes; what is missing to `lots` nobody could give.
+
+    Raises:
+        InputError: there is no such policy.
+        InvariantError: a policy closed more than was asked for, or more than somebody holds.
+    """
+    known_policies([name])
+    if lots == 0 or not len(candidates.lots):
+        return np.zeros(len(candidates.lots), np.int64)
+    taken = POLICIES[name](candidates, lots)
+    if int(taken.sum()) > lots or bool(((taken < 0) | (taken > candidates.lots)).any()):
+        raise InvariantError(f"policy {name}: expected at most {lots} lots, each of its holder's")
+    return taken
+
+
+def known_policies(names: list[str]) -> None:
+    """Refuse a name that stands for no policy.
+
+    Args:
+        names: what was asked for.
+
+    Raises:
+        InputError: names the first that is unknown, or says that there is none.
+    """
+    if not names:
+        raise InputError(f"policy: expected at least one of {', '.join(POLICIES)}, got none")
+    for name in names:
+        if name not in POLICIES:
+            raise InputError(f"policy: expected one of {', '.join(POLICIES)}, got {name!r}")
+
+
+def _queue(candidates: Candidates, lots: int) -> Int64:
+    """Close the head of the queue, the last one in part."""
+    order = np.argsort(candidates.rank)
+    ends = np.cumsum(candidates.lots[order])
+    taken = np.zeros(len(order), np.int64)
+    before = ends - candidates.lots[order]
+    taken[order] = np.clip(lots - before, 0, candidates.lots[order])
+    return taken
+
+
+def _pro_rata(candidates: Candidates, lots: int) -> Int64:
+    """Close the same part of everybody's size."""
+    from deleverage.policy import Contracts, ProRata
+
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates))
+    return ProRata(threads=1).allocate(given, lots).taken
+
+
+def _pro_rata_profit(candidates: Candidates, lots: int) -> Int64:
+    """Close lots in proportion to profit, up to what each holds."""
+    from deleverage.policy import By, Contracts, ProRata
+
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), profit=candidates.profit)
+    return ProRata(by=By.PROFIT, threads=1).allocate(given, lots).taken
+
+
+def _min_max(candidates: Candidates, lots: int) -> Int64:
+    """Keep the largest closed part as small as whole lots allow."""
+    from deleverage.policy import Contracts, MinMax
+
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates))
+    return MinMax(threads=1).allocate(given, lots).taken
+
+
+def _leverage_draining(candidates: Candidates, lots: int) -> Int64:
+    """Bring the highest leverages down to one level."""
+    from deleverage.policy import Contracts, LeverageDraining
+
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=candidates.equity)
+    return LeverageDraining(threads=1).allocate(given, lots).taken
+
+
+def _factor_draining(candidates: Candidates, lots: int) -> Int64:
+    """Bring the highest leverages down to one level, hedges taken off first."""
+    from deleverage.policy import Contracts, FactorDraining
+
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=candidates.equity)
+    rule = FactorDraining(exposure=candidates.exposure, unit=candidates.unit)
+    return rule.allocate(given, lots).taken
+
+
+def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
+    """Close lots in proportion to size times leverage squared, up to what each holds."""
+    from deleverage.policy import Contracts, RiskWeighted
+    from deleverage.policy.risk_weighted import Power
+
+    # In whole numbers of any size: the product of a value and ppm does not fit 63 bits.
+    leverage = [
+        value * PPM // equity if equity > 0 else 0
+        for value, equity in zip(candidates.value.tolist(), candidates.equity.tolist(), strict=True)
+    ]
+    given = Contracts(
+        lots=candidates.lots, ids=_ids(candidates), leverage=np.array(leverage, np.int64)
+    )
+    return RiskWeighted(growth=Power(exponent=1)).allocate(given, lots).taken
+
+
+def _ids(candidates: Candidates) -> NDArray[np.uint64]:
+    """The tie keys as the rules take them."""
+    return candidates.ids.astype(np.uint64)
+
+
+POLICIES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "queue": _queue,
+        "pro-rata": _pro_rata,
+        "pro-rata-profit": _pro_rata_profit,
+        "min-max": _min_max,
+        "leverage-draining": _leverage_draining,
+        "factor-draining": _factor_draining,
+        "risk-weighted": _risk_weighted,
+    }
+)
+"""The rules by name; `queue` is what most venues do."""

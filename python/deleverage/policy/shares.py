@@ -1,0 +1,157 @@
+"""Shares by weight under caps, in whole units: the kernel's Python face, and its exact long form.
+
+The kernel takes weights below 2**51. A product of several columns is larger: for these the same
+rule is worked out here, one row after the other, in whole numbers of any size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from functools import cmp_to_key
+
+import numpy as np
+import numpy.typing as npt
+
+from deleverage import _core
+from deleverage.errors import InputError
+
+__all__ = ["Rounding", "Shared", "Shares", "share", "share_long"]
+
+Int64s = npt.NDArray[np.int64]
+Uint64s = npt.NDArray[np.uint64]
+
+MOST_THREADS = 1024
+SAMPLE = 1 << 14
+
+
+class Shared(StrEnum):
+    """What weights share: what is taken, or what is kept after the amount is taken."""
+
+    TAKEN = "taken"
+    KEPT = "kept"
+
+
+class Rounding(StrEnum):
+    """How shares become whole.
+
+    `quota`: within one unit of the exact share; what is taken rounds by the largest remainder,
+    what is kept loses its last units where its ratio to the weight is highest. `smallest`: the
+    largest ratio to the weight is as small as whole units allow.
+    """
+
+    QUOTA = "quota"
+    SMALLEST = "smallest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Units taken of every row.
+
+    Attributes:
+        taken: (n,) int64.
+        unfilled: what the caps did not allow.
+        level: units per weight of the rows that are not full; None where all or nothing is taken.
+        rescans: passes repeated because a sample misled; it changes the time, never the answer.
+    """
+
+    taken: Int64s
+    unfilled: int
+    level: Fraction | None
+    rescans: int = 0
+
+
+def share(
+    weight: Int64s,
+    amount: int,
+    *,
+    cap: Int64s | None = None,
+    ids: Uint64s | None = None,
+    within_weight: bool = False,
+    shared: Shared = Shared.TAKEN,
+    rounding: Rounding = Rounding.QUOTA,
+    sample: int = SAMPLE,
+    threads: int = 0,
+    simd: str = "auto",
+) -> Shares:
+    """Share an amount out by weight; ties go by id.
+
+    Args:
+        weight: (n,) int64, 0 to 2**51 - 1; where shares are of what is kept it may be negative,
+            and a row without a weight above zero keeps all.
+        amount: units to take, 0 or more.
+        cap: (n,) int64, most units of each row, 0 to 2**51 - 1; without it the weight itself.
+        ids: (n,) uint64, unique; without it the number of the row.
+        within_weight: the weight is a second cap.
+        shared: what the weights share.
+        rounding: how shares become whole.
+        sample: rows looked at first; only time depends on it.
+        threads: how many to use, 0 for all.
+        simd: "auto" or one of `ranking.simd_levels()`; the answer is the same.
+
+    Raises:
+        InputError: an argument or a value is out of range.
+    """
+    _check(amount)
+    if not 0 <= threads <= MOST_THREADS:
+        raise InputError(f"threads: expected 0 (all) to {MOST_THREADS}, got {threads!r}")
+    request = (amount, str(shared), str(rounding), sample, simd)
+    taken, unfilled, level, rescans = _core.allocate(
+        weight, cap, ids, within_weight, request, threads
+    )
+    ratio = None if level is None else Fraction(*level)
+    return Shares(taken=taken, unfilled=unfilled, level=ratio, rescans=rescans)
+
+
+def share_long(
+    weight: Sequence[int], cap: Sequence[int], ids: Sequence[int], amount: int
+) -> Shares:
+    """Share an amount out by weights of any size: by quota, as `share` does what is taken.
+
+    Rows fill up in the order of cap / weight; the level is found by walking along them.
+
+    Args:
+        weight: n whole numbers, 0 or more.
+        cap: n whole numbers, 0 or more.
+        ids: n tie keys.
+        amount: units to take, 0 or more.
+
+    Raises:
+        InputError: the amount is negative.
+    """
+    _check(amount)
+    rows: list[int] = [row for row, each in enumerate(weight) if each > 0]
+    units = [0] * len(weight)
+    held = sum(cap[row] for row in rows)
+    if amount >= held:
+        for row in rows:
+            units[row] = cap[row]
+        return Shares(taken=np.array(units, np.int64), unfilled=amount - held, level=None)
+
+    def compare(a: int, b: int) -> int:
+        return cap[a] * weight[b] - cap[b] * weight[a]
+
+    rows.sort(key=cmp_to_key(compare))
+    left, open_weight = amount, sum(weight[row] for row in rows)
+    full = 0
+    for row in rows:
+        if cap[row] * open_weight > left * weight[row]:
+            break
+        units[row] = cap[row]
+        left -= cap[row]
+        open_weight -= weight[row]
+        full += 1
+    parts = {row: divmod(left * weight[row], open_weight) for row in rows[full:]}
+    for row, (whole, _) in parts.items():
+        units[row] = whole
+    spare = amount - sum(units)
+    for row in sorted(parts, key=lambda row: (-parts[row][1], ids[row]))[:spare]:
+        units[row] += 1
+    level = Fraction(left, open_weight)
+    return Shares(taken=np.array(units, np.int64), unfilled=0, level=level)
+
+
+def _check(amount: int) -> None:
+    """Refuse an amount below zero, or one that no column could hold."""
+    if not 0 <= amount < 2**100:
+        raise InputError(f"amount: expected 0 or more units, got {amount!r}")

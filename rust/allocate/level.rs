@@ -1,0 +1,309 @@
+//! The level at which shares without rounding add up to an amount, exactly.
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+
+use super::ratio::{Ratio, float};
+use super::sample::{Bracket, Goal, Sample};
+use super::{BLOCK, Rows, Shared, View, each_marked};
+use crate::error::Result;
+use crate::exact::multiply;
+use crate::select::CHUNK;
+use crate::simd::{Task, dispatch};
+
+/// Distance, in parts of one, beyond which floats tell the order of two ratios.
+pub const DOUBT: f64 = 1.0 / (1u64 << 48) as f64;
+/// Rows among which the level is found without another sample.
+const FEW_ROWS: usize = 1 << 12;
+
+/// A level, and what stands at it.
+pub struct Found {
+    /// The level.
+    pub ratio: Ratio,
+    /// Units shared, full rows and all.
+    pub shared: u128,
+    /// Weight of the rows that are not full.
+    pub open: u128,
+    /// The sample that found it.
+    pub sample: Option<Sample>,
+}
+
+/// Finds the level for an amount; none where it is the whole capacity or more.
+pub fn find(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<Found>> {
+    let rows = view.rows(0, view.weight.len());
+    let sample = Sample::new(rows, view.sample, view.is_plain);
+    let mut margin = 1.0;
+    loop {
+        let bracket = match &sample {
+            Some(sample) if !view.is_plain && margin < 100.0 => {
+                let part = amount as f64 / sample.scale;
+                let goal = match view.shared {
+                    Shared::Taken => Goal::Held(part),
+                    Shared::Kept => Goal::Lacking(part),
+                };
+                sample.bracket(goal, 0.0, margin)
+            }
+            _ => Bracket::ALL,
+        };
+        let sums = scan(view, bracket)?;
+        if amount >= sums.capacity {
+            return Ok(None);
+        }
+        let shared = if view.shared == Shared::Kept { sums.capacity - amount } else { amount };
+        if view.is_plain {
+            let ratio = Ratio::new(shared, sums.capacity);
+            return Ok(Some(Found { ratio, shared, open: sums.capacity, sample }));
+        }
+        if let Some((ratio, open)) = narrow(view, sums, shared, bracket) {
+            return Ok(Some(Found { ratio, shared, open, sample }));
+        }
+        *rescans += 1;
+        margin *= 8.0;
+    }
+}
+
+/// What one pass over rows finds out about a bracket.
+#[derive(Default)]
+struct Sums {
+    /// Sum of all caps.
+    capacity: u128,
+    /// Caps of the rows that are full below the bracket.
+    full: u128,
+    /// Weights of the rows that are open above it.
+    open: u128,
+    /// Weights and caps of the rest.
+    weight: Vec<i64>,
+    cap: Vec<i64>,
+}
+
+impl Sums {
+    fn rest(&self) -> Rows<'_> {
+        Rows { weight: &self.weight, cap: &self.cap, free: i64::MAX }
+    }
+
+    fn push(&mut self, (weight, cap): (i64, i64)) {
+        self.weight.push(weight);
+        self.cap.push(cap);
+    }
+}
+
+fn scan(view: &View<'_>, bracket: Bracket) -> Result<Sums> {
+    let starts: Vec<usize> = (0..view.weight.len()).step_by(CHUNK).collect();
+    let parts: Vec<Option<Sums>> = starts
+        .par_iter()
+        .map(|&start| {
+            let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
+            let is_kept = view.shared == Shared::Kept;
+            let mut sums = Sums::default();
+            let pass = Pass { rows, bracket, is_kept, is_plain, sums: &mut sums };
+            dispatch(view.level, pass).then_some(sums)
+        })
+        .collect();
+    let parts = parts.into_iter().collect::<Option<Vec<_>>>();
+    let parts = parts.ok_or_else(|| view.first_out_of_range())?;
+    let mut all = Sums::default();
+    let count = parts.iter().map(|part| part.weight.len()).sum();
+    all.weight.reserve_exact(count);
+    all.cap.reserve_exact(count);
+    for part in parts {
+        all.capacity += part.capacity;
+        all.full += part.full;
+        all.open += part.open;
+        all.weight.extend_from_slice(&part.weight);
+        all.cap.extend_from_slice(&part.cap);
+    }
+    Ok(all)
+}
+
+struct Pass<'a> {
+    rows: Rows<'a>,
+    bracket: Bracket,
+    is_kept: bool,
+    is_plain: bool,
+    sums: &'a mut Sums,
+}
+
+impl Task for Pass<'_> {
+    /// Whether every value lies within its range.
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Self { rows, bracket, is_kept, is_plain, sums } = self;
+        let count = rows.weight.len();
+        for start in (0..count).step_by(BLOCK) {
+            let end = count.min(start + BLOCK);
+            let part =
+                Rows { weight: &rows.weight[start..end], cap: &rows.cap[start..end], ..rows };
+            if is_plain {
+                let (total, seen) = part.add_up();
+                if seen >> 51 != 0 {
+                    return false;
+                }
+                sums.capacity += total as u128;
+            } else if !part.split(bracket, is_kept, sums) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Rows<'_> {
+    /// The sum of the weights, and the bits that occur in them.
+    #[inline(always)]
+    fn add_up(self) -> (i64, u64) {
+        let (mut total, mut seen) = (0i64, 0u64);
+        for &weight in self.weight {
+            total = total.wrapping_add(weight);
+            seen |= weight as u64;
+        }
+        (total, seen)
+    }
+
+    /// Sums what is surely full and surely open, and keeps the rest; whether all is in range.
+    #[inline(always)]
+    fn split(self, bracket: Bracket, is_kept: bool, sums: &mut Sums) -> bool {
+        let mut rest = [0u8; BLOCK];
+        let (mut capacity, mut full, mut open, mut seen) = (0i64, 0i64, 0i64, 0u64);
+        let low = bracket.low * (1.0 - DOUBT);
+        let high = bracket.high * (1.0 + DOUBT);
+        // Below zero a weight that keeps is as good as none: its size counts.
+        let sign = if is_kept { -1 } else { 0 };
+        for place in 0..self.weight.len() {
+            let given = self.weight[place];
+            seen |= (given ^ (given >> 63 & sign)) as u64 | self.cap[place] as u64;
+            let (weight, cap) = self.at(place);
+            let (w, c) = (float(weight), float(cap));
+            let is_full = c < low * w;
+            let is_open = c >= high * w;
+            capacity = capacity.wrapping_add(cap);
+            full = full.wrapping_add(if is_full { cap } else { 0 });
+            open = open.wrapping_add(if is_open { weight } else { 0 });
+            rest[place] = u8::from(!(is_full | is_open));
+        }
+        if seen >> 51 != 0 {
+            return false;
+        }
+        sums.capacity += capacity as u128;
+        sums.full += full as u128;
+        sums.open += open as u128;
+        each_marked(&rest, |place| {
+            let row = self.at(place);
+            if row.1 > 0 {
+                sums.push(row);
+            }
+        });
+        true
+    }
+}
+
+/// Narrows the bracket by samples of the rest until few rows are left, and solves for these.
+fn narrow(
+    view: &View<'_>,
+    mut sums: Sums,
+    shared: u128,
+    bracket: Bracket,
+) -> Option<(Ratio, u128)> {
+    while sums.weight.len() > FEW_ROWS {
+        let Some(inner) = inner_bracket(view, &sums, shared) else {
+            break;
+        };
+        let mut next = Sums::default();
+        let pass = Pass {
+            rows: sums.rest(),
+            bracket: inner,
+            is_kept: false,
+            is_plain: false,
+            sums: &mut next,
+        };
+        dispatch(view.level, pass);
+        next.full += sums.full;
+        next.open += sums.open;
+        let is_inside = next.weight.len() < sums.weight.len() && holds(&next, shared, inner);
+        if !is_inside {
+            break;
+        }
+        sums = next;
+    }
+    let (ratio, open) = solve(sums, shared)?;
+    bracket.holds(ratio.float).then_some((ratio, open))
+}
+
+fn inner_bracket(view: &View<'_>, sums: &Sums, shared: u128) -> Option<Bracket> {
+    let sample = Sample::new(sums.rest(), view.sample.min(FEW_ROWS), false)?;
+    let caps: u128 = sums.cap.iter().map(|&cap| cap as u128).sum();
+    // Beyond the caps of the rest only open rows could hold more.
+    let lacking = (sums.full + caps) as f64 - shared as f64;
+    Some(sample.bracket(Goal::Lacking(lacking / sample.scale), sums.open as f64, 1.0))
+}
+
+/// Whether the level of the rest lies surely within a bracket.
+fn holds(sums: &Sums, shared: u128, bracket: Bracket) -> bool {
+    let caps: u128 = sums.cap.iter().map(|&cap| cap as u128).sum();
+    let weights: u128 = sums.weight.iter().map(|&weight| weight as u128).sum();
+    let need = shared as f64 - sums.full as f64;
+    let slack = 1.0 - 16.0 * DOUBT;
+    let at_low = bracket.low * (weights + sums.open) as f64;
+    // At the lower end every row of the rest is open, at the upper end every one is full.
+    let at_high = bracket.high * sums.open as f64 + caps as f64;
+    let scale = DOUBT * (shared as f64 + sums.full as f64);
+    at_low < need * slack - scale && need < at_high * slack - scale
+}
+
+/// The exact level, and the weight that is open there.
+fn solve(sums: Sums, amount: u128) -> Option<(Ratio, u128)> {
+    let (mut full, mut open) = (sums.full, sums.open);
+    let mut rows: Vec<(i64, i64)> = sums.weight.into_iter().zip(sums.cap).collect();
+    let mut rows = rows.as_mut_slice();
+    while let Some(&pivot) = rows.get(rows.len() / 2) {
+        let (less, same) = partition(rows, pivot);
+        let (caps, weights) = rows[..same].iter().fold((0, 0), add);
+        let (_, above) = rows[same..].iter().fold((0, 0), add);
+        let need = amount.checked_sub(full + caps);
+        // Whether the rows at the pivot's own level hold the amount or more.
+        let is_reached = need.is_none_or(|need| {
+            multiply(pivot.1 as u128, open + above) >= multiply(need, pivot.0 as u128)
+        });
+        if is_reached {
+            let (_, below) = rows[..less].iter().fold((0, 0), add);
+            open += above + (weights - below);
+            rows = &mut rows[..less];
+        } else {
+            full += caps;
+            rows = &mut rows[same..];
+        }
+    }
+    let need = amount.checked_sub(full)?;
+    (open > 0).then(|| (Ratio::new(need, open), open))
+}
+
+fn add(sums: (u128, u128), row: &(i64, i64)) -> (u128, u128) {
+    (sums.0 + row.1 as u128, sums.1 + row.0 as u128)
+}
+
+/// Orders rows by the level at which they are full.
+fn compare(a: (i64, i64), b: (i64, i64)) -> Ordering {
+    (i128::from(a.1) * i128::from(b.0)).cmp(&(i128::from(b.1) * i128::from(a.0)))
+}
+
+/// Puts rows below the pivot first, then its equals: where these begin and end.
+fn partition(rows: &mut [(i64, i64)], pivot: (i64, i64)) -> (usize, usize) {
+    let (mut less, mut at, mut end) = (0, 0, rows.len());
+    while at < end {
+        match compare(rows[at], pivot) {
+            Ordering::Less => {
+                rows.swap(less, at);
+                less += 1;
+                at += 1;
+            }
+            Ordering::Equal => at += 1,
+            Ordering::Greater => {
+                end -= 1;
+                rows.swap(at, end);
+            }
+        }
+    }
+    (less, at)
+}

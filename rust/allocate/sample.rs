@@ -1,0 +1,207 @@
+//! What a sample of the rows says about where a level lies.
+
+use super::Rows;
+use super::ratio::float;
+use crate::simd::{Level, Task, dispatch};
+
+/// Rows of a sampled run: they cost one cache line a column where single rows cost one each.
+const RUN: usize = 4;
+/// Sampled standard errors to either side.
+const ERRORS: f64 = 3.0;
+/// Rows of average size that the sample may be off by, beyond its error.
+const FEW: f64 = 4.0;
+/// Most doublings or halvings of a step.
+const STEPS: usize = 16;
+
+/// Sampled rows in the order of the level at which each is full.
+pub struct Sample {
+    /// (weight, cap), rows that are full first in front.
+    pub rows: Vec<(f64, f64)>,
+    /// Rows of the whole for each row of the sample.
+    pub scale: f64,
+}
+
+/// Levels between which the true one is expected.
+#[derive(Debug, Clone, Copy)]
+pub struct Bracket {
+    /// The lower end, 0 where there is none.
+    pub low: f64,
+    /// The upper end, infinity where there is none.
+    pub high: f64,
+}
+
+impl Bracket {
+    /// Everything.
+    pub const ALL: Self = Self { low: 0.0, high: f64::INFINITY };
+
+    /// Whether a level lies within.
+    pub fn holds(&self, level: f64) -> bool {
+        self.low <= level && level <= self.high
+    }
+}
+
+/// Runs of rows at a fixed stride, about as many as asked for; none where that is most of them.
+pub fn pick(count: usize, size: usize) -> Option<Vec<u32>> {
+    let stride = count / size;
+    if stride < 2 {
+        return None;
+    }
+    // An odd number of rows between runs is no divisor of a period of 2^k rows.
+    let starts = (0..count).step_by((stride * RUN) | 1);
+    Some(starts.flat_map(|start| start..count.min(start + RUN)).map(|row| row as u32).collect())
+}
+
+/// What a sample is to reach.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    /// So much is held.
+    Held(f64),
+    /// So much is lacking to all caps.
+    Lacking(f64),
+}
+
+impl Sample {
+    /// Picks runs of rows at a fixed stride; none where a sample would be no help.
+    pub fn new(rows: Rows<'_>, size: usize, is_plain: bool) -> Option<Self> {
+        let count = rows.weight.len();
+        let picked = pick(count, size)?;
+        let scale = count as f64 / picked.len() as f64;
+        let mut keyed: Vec<(f64, (f64, f64))> = picked
+            .iter()
+            .map(|&row| rows.at(row as usize))
+            .filter(|row| row.0 > 0)
+            .map(|(weight, cap)| (float(weight), float(cap)))
+            .map(|row| (row.1 / row.0, row))
+            .collect();
+        if !is_plain {
+            keyed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        let rows = keyed.into_iter().map(|(_, row)| row).collect();
+        Some(Self { rows, scale })
+    }
+
+    /// Where the level lies at which the sample and an open weight beside it reach a goal.
+    ///
+    /// `open` is weight of the whole; `margin` widens the bracket.
+    pub fn bracket(&self, goal: Goal, open: f64, margin: f64) -> Bracket {
+        let totals = self.totals(open / self.scale);
+        let caps: f64 = self.rows.iter().map(|row| row.1).sum();
+        let (target, part) = match goal {
+            Goal::Held(part) => (part, part),
+            Goal::Lacking(part) => (caps - part, part.max(0.0)),
+        };
+        let middle = Self::level(&totals, target).unwrap_or(f64::MAX);
+        let share = |row: &(f64, f64)| match goal {
+            Goal::Held(_) => (middle * row.0).min(row.1),
+            Goal::Lacking(_) => (row.1 - middle * row.0).max(0.0),
+        };
+        let squares: f64 = self.rows.iter().map(share).map(|share| share * share).sum();
+        let average = part / self.rows.len().max(1) as f64;
+        let doubt = margin * (ERRORS * squares.sqrt() + FEW * average);
+        let low = if target > doubt { Self::level(&totals, target - doubt) } else { Some(0.0) };
+        let high = Self::level(&totals, target + doubt);
+        Bracket { low: low.unwrap_or(0.0), high: high.unwrap_or(f64::INFINITY) }
+    }
+
+    /// What is held at the level at which each row is full, the caps in front, the weight after.
+    fn totals(&self, open: f64) -> Vec<(f64, f64, f64)> {
+        let mut weight = open + self.rows.iter().map(|row| row.0).sum::<f64>();
+        let mut caps = 0.0;
+        self.rows
+            .iter()
+            .map(|row| {
+                let total = (caps + row.1 / row.0 * weight, caps, weight);
+                weight = (weight - row.0).max(0.0);
+                caps += row.1;
+                total
+            })
+            .collect()
+    }
+
+    /// The level at which the sample holds an amount; none where all of it is less.
+    fn level(totals: &[(f64, f64, f64)], amount: f64) -> Option<f64> {
+        let place = totals.partition_point(|total| total.0 < amount);
+        let (_, caps, weight) = *totals.get(place)?;
+        Some(((amount - caps) / weight).max(0.0))
+    }
+
+    /// Where the level lies at which rows hold an amount in whole units.
+    ///
+    /// `start` is the level without rounding: the sum there is `amount`, in whole units less.
+    /// What rounding takes away, up to one unit a row, is estimated from the sample.
+    pub fn bracket_of_steps(&self, start: f64, weights: f64, margin: f64, simd: Level) -> Bracket {
+        let open: Vec<(f64, f64)> =
+            self.rows.iter().copied().filter(|row| row.1 > start * row.0).collect();
+        // Units more than at the start, and the error of that estimate.
+        let gain = |level: f64| {
+            let (lost, squares) = dispatch(simd, Lost { rows: &open, level });
+            let spread = (squares - lost * lost / self.rows.len().max(1) as f64).max(0.0);
+            let error = ERRORS * spread.sqrt() + FEW;
+            ((level - start) * weights - self.scale * lost, margin * error * self.scale)
+        };
+        let is_above = |level: f64| {
+            let (gain, error) = gain(level);
+            gain > error
+        };
+        let is_below = |level: f64| {
+            let (gain, error) = gain(level);
+            gain < -error
+        };
+        let mut step = (open.len() + 1) as f64 * self.scale / weights.max(1.0);
+        let mut doublings = 0;
+        while !is_above(start + step) {
+            if doublings == STEPS {
+                return Bracket { low: start, high: f64::INFINITY };
+            }
+            doublings += 1;
+            step *= 2.0;
+        }
+        let (mut low, mut high) = (0.0, step);
+        let mut sure = (0.0, step);
+        for _ in 0..STEPS {
+            let middle = f64::midpoint(low, high);
+            if is_above(start + middle) {
+                (high, sure.1) = (middle, middle);
+            } else {
+                low = middle;
+            }
+        }
+        high = sure.1;
+        low = 0.0;
+        for _ in 0..STEPS {
+            let middle = f64::midpoint(low, high);
+            if is_below(start + middle) {
+                (low, sure.0) = (middle, middle);
+            } else {
+                high = middle;
+            }
+        }
+        Bracket { low: start + sure.0, high: start + sure.1 }
+    }
+}
+
+/// What rounding down takes away from the rows at a level, and the sum of its squares.
+struct Lost<'a> {
+    rows: &'a [(f64, f64)],
+    level: f64,
+}
+
+impl Task for Lost<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        // Several sums side by side: a single one would have to wait for itself.
+        const LANES: usize = 16;
+        let (mut lost, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        for rows in self.rows.chunks(LANES) {
+            for (lane, &(weight, cap)) in rows.iter().enumerate() {
+                let share = self.level * weight;
+                let part = share - share.floor().min(cap);
+                lost[lane] += part;
+                squares[lane] += part * part;
+            }
+        }
+        (lost.iter().sum(), squares.iter().sum())
+    }
+}

@@ -1,0 +1,48 @@
+//! The seam of the allocation: weights, caps and ids in, units taken out.
+
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+use super::{InputError, compute, level_of};
+use crate::allocate::{Candidates, Request, Rounding, Shared};
+
+/// Units taken, what is unfilled, the level, and passes repeated.
+type Allocated<'py> = (Bound<'py, PyArray1<i64>>, u128, Option<(u128, u128)>, u32);
+/// Units to take, what is shared, how it is rounded, rows looked at first, instruction set.
+type RequestWords<'a> = (u128, &'a str, &'a str, usize, &'a str);
+
+fn request_of((amount, shared, rounding, sample, simd): RequestWords<'_>) -> PyResult<Request> {
+    let unknown = |name: &str, got: &str| Err(InputError::new_err(format!("{name}: got {got:?}")));
+    let shared = match shared {
+        "taken" => Shared::Taken,
+        "kept" => Shared::Kept,
+        _ => return unknown("shared: expected taken or kept", shared),
+    };
+    let rounding = match rounding {
+        "quota" => Rounding::Quota,
+        "smallest" => Rounding::Smallest,
+        _ => return unknown("rounding: expected quota or smallest", rounding),
+    };
+    Ok(Request { amount, shared, rounding, sample, level: level_of(simd)? })
+}
+
+#[pyfunction]
+pub fn allocate<'py>(
+    py: Python<'py>,
+    weight: PyReadonlyArray1<'py, i64>,
+    cap: Option<PyReadonlyArray1<'py, i64>>,
+    ids: Option<PyReadonlyArray1<'py, u64>>,
+    is_within_weight: bool,
+    request: RequestWords<'_>,
+    threads: usize,
+) -> PyResult<Allocated<'py>> {
+    let request = request_of(request)?;
+    let candidates = Candidates {
+        weight: weight.as_slice()?,
+        cap: cap.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
+        is_within_weight,
+        id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
+    };
+    let found = compute(py, threads, || crate::allocate::allocate(&candidates, &request))??;
+    Ok((found.taken.into_pyarray(py), found.unfilled, found.level, found.rescans))
+}

@@ -1,0 +1,219 @@
+"""`deleverage run`: scenarios told, journals kept, and misspelt files refused by name."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import house
+from commandline import Done, call
+from deleverage.backstop.settlement import Posting
+from deleverage.engine import State, applying
+
+Capture = pytest.CaptureFixture[bytes]
+EXAMPLES = house.ROOT / "examples"
+
+
+@pytest.fixture
+def crash(tmp_path: Path) -> Path:
+    """A copy of the crash that a test may spoil."""
+    return Path(shutil.copy(EXAMPLES / "crash.toml", tmp_path / "crash.toml"))
+
+
+def run(capture: Capture, *words: str | Path) -> Done:
+    """Run a scenario."""
+    return call(capture, "run", *words)
+
+
+def test_a_story_is_told(capsysbinary: Capture) -> None:
+    """Pool, trigger, queue with lights, fills, notices and books are on standard output."""
+    done = run(capsysbinary, EXAMPLES / "crash.toml")
+
+    assert 0 == done.code
+    for words in (
+        "pool fund: 100 USDT",
+        "pool fund: 120 USDT",
+        "trigger active",
+        "head of the queue before it",
+        "light",
+        "to carol: ETH-PERP: automatic deleveraging closed 1 contracts",
+        "every asset adds to zero",
+    ):
+        assert words in done.text
+    assert "no journal was kept" in done.err
+
+
+def test_a_story_is_data(capsysbinary: Capture) -> None:
+    """As JSON it holds every step with its receipt, the queue, the fills and the books."""
+    done = run(capsysbinary, EXAMPLES / "crash.toml", "--format", "json")
+    last = done.json["steps"][-1]
+
+    assert ["load", "marks", "liquidate", "deleverage"] == [s["do"] for s in done.json["steps"]]
+    assert [("alice", "3"), ("bob", "4"), ("carol", "1")] == [
+        (fill["account"], fill["qty_closed"]) for fill in last["fills"]
+    ]
+    assert [5, 4, 2, 1] == [row["light"] for row in last["queue"]]
+    assert done.json["is_balanced"]
+    assert "120" == done.json["pools"][0]["cash"]
+    assert last["receipt"].startswith("4:")
+
+
+def test_a_journal_is_kept_and_verified(tmp_path: Path, capsysbinary: Capture) -> None:
+    """What `-o` leaves is accepted by `verify`, also with the receipt that was said."""
+    where = tmp_path / "crash.journal"
+    done = run(capsysbinary, EXAMPLES / "crash.toml", "-o", where)
+    receipt = done.err.rpartition("receipt ")[2].strip()
+    checked = call(capsysbinary, "verify", where, "--head", receipt)
+
+    assert (0, 0) == (done.code, checked.code)
+
+
+def test_a_used_journal_is_not_written_over(tmp_path: Path, capsysbinary: Capture) -> None:
+    """A second run into the same file is refused, and the file is as it was."""
+    where = tmp_path / "crash.journal"
+    run(capsysbinary, EXAMPLES / "crash.toml", "-o", where)
+    before = where.read_bytes()
+    done = run(capsysbinary, EXAMPLES / "crash.toml", "-o", where)
+
+    assert 2 == done.code
+    assert "expected a new journal, got one of 4 entries" in done.err
+    assert before == where.read_bytes()
+
+
+def test_a_short_queue_is_exit_4(crash: Path, capsysbinary: Capture) -> None:
+    """Where the queue cannot offset everything the rest is named and the exit code is 4."""
+    text = crash.read_text().replace("qty = 10\n", "qty = 30\n").replace('"1000"', '"3000"')
+    crash.write_text(text)
+    done = run(capsysbinary, crash)
+
+    # 30 less the 2 that were sold, against shorts of 3 + 4 + 5 + 6.
+    assert 4 == done.code
+    assert "not fully covered: 10 contracts of zed-1 are left" in done.err
+
+
+SPOILT = {
+    "an unknown table": ("[[steps]]", "[[stepps]]", ("crash.toml", "'stepps'", "'steps'")),
+    "an unknown key": ('cash = "100"', 'csh = "100"', ("pools[0]", "'csh'", "'cash'")),
+    "an unknown choice": ('stop = "ceases"', 'stop = "ends"', ("choices: stop", "ceases", "ends")),
+    "an unknown choice key": ('stop = "ceases"', "halt = 1", ("choices", "'halt'")),
+    "an unknown step": ('do = "marks"', 'do = "mark"', ("steps[0]: do", "'mark'", "'marks'")),
+    "a step's unknown key": (
+        'cancelled = ["bid-1", "bid-2"]',
+        'canceled = ["bid-1"]',
+        ("steps[1]", "'canceled'", "did you mean 'cancelled'"),
+    ),
+    "a missing key": ('position = "zed/ETH-PERP/long"\n', "", ("steps[1]: position", "nothing")),
+    "an unknown edition": ('"bitmex"', '"bitmx"', ("'bitmx'", "bitmex")),
+    "an unknown position": ("zed/ETH-PERP/long", "zed/ETH-PERP/log", ("steps[1]", "did you mean")),
+    "no decimal": ('"1800" }', '"high" }', ("marks", "ETH-PERP", "a decimal", "'high'")),
+    "a flag for a number": ('"1800" }', "true }", ("marks", "ETH-PERP", "a decimal")),
+    "no time": ('at = "1s"', 'at = "soon"', ("steps[0]: at", '"8h"', "'soon'")),
+    "no pair": ('[["2", "1910"]]', '[["2"]]', ("steps[1]", "fills[0]", "[contracts, price]")),
+    "time backwards": (
+        'at = "1s"',
+        'at = "3s"',
+        ("steps[1]: at", "3000000000 ns or later", "'2s'"),
+    ),
+    "no TOML": ("[venue]", "[venue", ("expected TOML",)),
+    "a mark of zero": ('mark = "2000"', 'mark = "0"', ("mark_price", "above zero")),
+    "a missing unit": ('lot_size = "1"\n', "", ("lot_size", "never infers")),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_scenario_is_one_clear_error(
+    crash: Path, capsysbinary: Capture, name: str
+) -> None:
+    """Each mistake is refused with file, table, key and value, and nothing is printed as data."""
+    old, new, words = SPOILT[name]
+    text = crash.read_text()
+    assert old in text
+    crash.write_text(text.replace(old, new, 1))
+    done = run(capsysbinary, crash)
+
+    assert 2 == done.code
+    assert b"" == done.out
+    for word in words:
+        assert word in done.err
+
+
+def test_a_missing_file_is_bad_input(tmp_path: Path, capsysbinary: Capture) -> None:
+    """A scenario that is not there is named."""
+    done = run(capsysbinary, tmp_path / "none.toml")
+
+    assert 2 == done.code
+    assert "none.toml" in done.err
+
+
+def test_numbers_may_stand_bare(crash: Path, capsysbinary: Capture) -> None:
+    """A bare decimal is the same number as one in quotes: none passes through a float."""
+    quoted = run(capsysbinary, crash, "--format", "json").json
+    text = crash.read_text().replace('"1910"', "1910.00").replace('"1800" }', "1800.0 }")
+    crash.write_text(text.replace('margin = "300"', "margin = 300.000000"))
+    bare = run(capsysbinary, crash, "--format", "json").json
+
+    for told in (quoted, bare):
+        for step in told["steps"]:
+            del step["receipt"]
+        del told["steps"][0]["result"]["root"]
+    assert quoted["pools"] == bare["pools"]
+    assert quoted["steps"] == bare["steps"]
+
+
+def test_times_may_be_dates(crash: Path, capsysbinary: Capture) -> None:
+    """A date-time with a zone is a time; without one it is refused."""
+    text = crash.read_text()
+    crash.write_text(text.replace('at = "1s"', "at = 1970-01-01T02:00:00.5+02:00"))
+    dated = run(capsysbinary, crash, "--format", "json")
+    crash.write_text(text.replace('at = "1s"', "at = 2025-10-10T21:00:00"))
+    bare = run(capsysbinary, crash)
+
+    assert [0, 5 * 10**8, 2 * 10**9] == [s["at"] for s in dated.json["steps"][:3]]
+    assert 2 == bare.code
+    assert "a date-time with a zone" in bare.err
+
+
+def test_a_book_may_stand_in_files(crash: Path, capsysbinary: Capture) -> None:
+    """Positions may be named by a path beside the scenario; a missing one is named."""
+    head, _, rest = crash.read_text().partition("[[positions]]")
+    steps = rest[rest.index("[[steps]]") :]
+    crash.write_text(f'positions = "book.csv"\n{head}\n{steps}'.replace("/ETH-PERP/long", "1"))
+    missing = run(capsysbinary, crash)
+    names = "position_id,account,market,side,qty,entry_price,margin"
+    rows = "zed1,zed,ETH-PERP,long,10,2000,1000\na,ann,ETH-PERP,short,10,2100,300"
+    (crash.parent / "book.csv").write_text(f"{names}\n{rows}\n")
+    done = run(capsysbinary, crash, "--format", "json")
+
+    assert 2 == missing.code
+    assert "book.csv" in missing.err
+    assert [("a", "8")] == [
+        (fill["position_id"], fill["qty_closed"]) for fill in done.json["steps"][-1]["fills"]
+    ]
+
+
+def test_what_the_state_forbids_is_exit_1(crash: Path, capsysbinary: Capture) -> None:
+    """A deleveraging that the trigger does not permit is named with its step; nothing is told."""
+    crash.write_text(crash.read_text().replace('cash = "100"', 'cash = "100000"'))
+    done = run(capsysbinary, crash)
+
+    assert 1 == done.code
+    assert b"" == done.out
+    assert "steps[2] (deleverage): liquidation zed-1: expected an active trigger" in done.err
+
+
+def test_a_broken_guarantee_is_exit_3(
+    capsysbinary: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the books would not close the run halts with its own exit code."""
+    real = applying.book
+
+    def plugged(state: State, postings: Sequence[Posting]) -> State:
+        """Book one unit from nowhere."""
+        return real(state, postings, [("fee:fees", "USDT", 1)])
+
+    monkeypatch.setattr(applying, "book", plugged)
+    done = run(capsysbinary, EXAMPLES / "crash.toml")
+
+    assert 3 == done.code
+    assert "add up to 0, got 1; nothing was booked" in done.err
