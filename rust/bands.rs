@@ -280,7 +280,7 @@ impl Group<'_> {
                 places.for_each(|place| keep(key_of(&entries[place]), entries[place][1] as i64));
             }
         }
-        Ok(Scale::new(found, self.scorer.is_relative()))
+        Ok(Scale::new(&found, self.scorer.is_relative()))
     }
 
     fn settle(&self, bins: &Bins, bands: u8) -> Option<([Vec<Doubt>; 2], Lamps)> {

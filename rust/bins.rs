@@ -42,6 +42,8 @@ const MAGIC: f32 = 8_388_608.0;
 const ONE: i32 = 0x3F80_0000;
 /// Share of the sampled keys beyond each end of what is stretched.
 const BEYOND: usize = 32;
+/// Most sampled keys that are kept in order.
+const MOST_BEYOND: usize = 8;
 
 /// How keys become codes.
 #[derive(Debug, Clone, Copy)]
@@ -54,17 +56,18 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale from sampled keys of the long and the short side; `is_relative` says that windows
-    /// shrink with their key.
+    /// A scale from sampled keys of the long and the short side, a few dozen of them;
+    /// `is_relative` says that windows shrink with their key.
     #[must_use]
-    pub fn new(mut samples: [Vec<f32>; 2], is_relative: bool) -> Self {
-        let mut sizes: Vec<f32> = samples.iter().flatten().map(|key| key.abs()).collect();
-        sizes.sort_unstable_by(f32::total_cmp);
-        let small = sizes.get(sizes.len() / 16).copied().unwrap_or(1.0);
-        let large = sizes.last().copied().unwrap_or(1.0);
+    pub fn new(samples: &[Vec<f32>; 2], is_relative: bool) -> Self {
+        let count = samples[0].len() + samples[1].len();
+        let sizes = || samples.iter().flatten().map(|key| key.abs());
+        let small = lowest(sizes(), count / 16).unwrap_or(1.0);
+        let large = sizes().fold(0.0, f32::max);
         let finest = if is_relative { (large * 1e-12).max(f32::MIN_POSITIVE) } else { FINEST };
         // Far below the largest float, so that no step of what follows overflows.
         let step = small.max(finest).min(1e30);
+        let most = (step * 1e30).min(1e35);
         let mut scale = Self {
             inverse: 1.0 / step,
             low: [0.0; 2],
@@ -72,16 +75,12 @@ impl Scale {
             top: [0; 2],
             stretch: [1.0; 2],
         };
-        let most = (step * 1e30).min(1e35);
-        for (side, sample) in samples.iter_mut().enumerate() {
-            sample.sort_unstable_by(f32::total_cmp);
+        for (side, sample) in samples.iter().enumerate() {
             let beyond = sample.len() / BEYOND;
-            if let (Some(&low), Some(&high)) =
-                (sample.get(beyond), sample.get((sample.len() - beyond).wrapping_sub(1)))
-            {
-                scale.low[side] = low.clamp(-most, most);
-                scale.high[side] = high.clamp(-most, most);
-            }
+            let low = lowest(sample.iter().copied(), beyond).unwrap_or(0.0);
+            let high = -lowest(sample.iter().map(|key| -key), beyond).unwrap_or(0.0);
+            scale.low[side] = low.clamp(-most, most);
+            scale.high[side] = high.clamp(-most, most);
             scale.top[side] = scale.step(scale.high[side]);
             let range = (scale.top[side] - scale.step(scale.low[side])) as f32;
             // A step keeps at least one code's width: codes never get narrower than floats.
@@ -96,6 +95,25 @@ impl Scale {
         let steps = (1.0 + key.abs() * self.inverse).to_bits() as i32 - ONE;
         if key < 0.0 { -steps } else { steps }
     }
+}
+
+/// The value with `beyond` values below it, at most [`MOST_BEYOND`]; none of no values.
+fn lowest(values: impl Iterator<Item = f32>, beyond: usize) -> Option<f32> {
+    let last = beyond.min(MOST_BEYOND);
+    let mut kept = [f32::INFINITY; MOST_BEYOND + 1];
+    let mut count = 0;
+    for value in values {
+        count += 1;
+        if value < kept[last] {
+            let mut place = last;
+            while place > 0 && kept[place - 1] > value {
+                kept[place] = kept[place - 1];
+                place -= 1;
+            }
+            kept[place] = value;
+        }
+    }
+    (count > 0).then_some(kept[last.min(count.max(1) - 1)])
 }
 
 /// Weights of the bins of one group.

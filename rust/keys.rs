@@ -159,8 +159,8 @@ struct Terms {
     is_dividing: i64,
     /// 1 where a profit of doubtful sign may be read either way, else 0.
     is_either: i64,
-    /// Whether a loss has a score of its own, and which.
-    is_replaced: bool,
+    /// 1 where a loss has a score of its own, else 0, and which.
+    is_replaced: i64,
     loss: f64,
     /// Whether a row without equity is left out; else it scores zero.
     is_left_out: bool,
@@ -179,7 +179,7 @@ impl Terms {
         Self {
             is_dividing: flag(rule.loss == Loss::Divide),
             is_either: flag(!is_stepped),
-            is_replaced: matches!(rule.loss, Loss::Zero | Loss::Exclude),
+            is_replaced: flag(matches!(rule.loss, Loss::Zero | Loss::Exclude)),
             loss: if rule.loss == Loss::Exclude { f64::NEG_INFINITY } else { 0.0 },
             is_left_out: rule.no_equity == NoEquity::LeaveOut,
             is_by_side: rule.basis == Basis::PriceRatio,
@@ -303,16 +303,29 @@ impl Fuse<'_, '_> {
         let out = &mut self.out[at..at + BLOCK];
         let (mut seen, mut doubt) = (0u64, 0u64);
         for (i, out) in out.iter_mut().enumerate() {
-            let key = rows.key::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
+            let parts = rows.parts::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
+            let key = parts.quick::<BASIS, FACTOR, OWN>(terms);
             doubt |= u64::from(key.is_nan());
             *out = key as f32;
         }
-        *bits |= seen;
-        if doubt == 1 && seen >> 52 == 0 {
+        if doubt == 1 {
             for (i, out) in out.iter_mut().enumerate() {
-                if out.is_nan() {
-                    *out = self.keys.exact(start + i);
-                }
+                let parts = rows.parts::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
+                seen |= u64::from(parts.mark == 0.0) << 63;
+                *out = parts.careful::<BASIS, FACTOR>(terms) as f32;
+            }
+            if seen >> 52 == 0 {
+                self.settle(start, at);
+            }
+        }
+        *bits |= seen;
+    }
+
+    /// Scores exactly what the floats left open.
+    fn settle(&mut self, start: usize, at: usize) {
+        for (place, out) in self.out[at..at + BLOCK].iter_mut().enumerate() {
+            if out.is_nan() {
+                *out = self.keys.exact(start + place);
             }
         }
     }
@@ -355,25 +368,23 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The key of a row, NaN where it is in doubt; `seen` gets a bit from 52 up where a value is
-    /// out of range.
+    /// One row's numbers; `seen` gets a bit from 52 up where a value is out of range.
     #[inline(always)]
-    fn key<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+    fn parts<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
         &self,
         terms: &Terms,
         i: usize,
         seen: &mut u64,
-    ) -> f64 {
+    ) -> Parts {
         let (lots, entry) = (to_float(self.lots[i], seen), to_float(self.entry[i], seen));
-        // No lots, or an entry value below zero, are out of range as well.
-        *seen |= u64::from(lots == 0.0) << 63 | (self.entry[i] as u64 & 1 << 63);
+        // An entry value below zero is out of range as well.
+        *seen |= self.entry[i] as u64 & 1 << 63;
         let signed = lots * self.value[i];
         let mark = signed.abs();
         let profit = self.kind[i] * (signed - entry.copysign(lots));
         let size = mark + entry;
-        let has_equity = BASIS == EQUITY || FACTOR == NOTIONAL || FACTOR == MAINTENANCE;
         let mut equity = 1.0;
-        if has_equity {
+        if has_equity(BASIS, FACTOR) {
             let money = to_float(self.equity[i], seen);
             equity = if OWN { money + profit } else { money + self.own[i] * profit };
         }
@@ -397,19 +408,21 @@ impl Rows<'_> {
             _ => equity,
         };
         let guard = if OWN { size } else { size * self.own[i] };
-        let parts = Parts { profit, size, num, den, factor, divisor, equity, guard };
-        if has_equity {
-            parts.judged::<BASIS, FACTOR>(terms)
-        } else {
-            parts.settled::<BASIS, FACTOR>(terms, 1)
-        }
+        Parts { mark, profit, size, num, den, factor, divisor, equity, guard }
     }
+}
+
+/// Whether an equity divides.
+const fn has_equity(basis: u8, factor: u8) -> bool {
+    basis == EQUITY || factor == NOTIONAL || factor == MAINTENANCE
 }
 
 /// One row's numbers.
 #[derive(Clone, Copy)]
 struct Parts {
+    mark: f64,
     profit: f64,
+    /// Mark value plus entry value: what the profit's error goes by.
     size: f64,
     num: f64,
     den: f64,
@@ -421,9 +434,43 @@ struct Parts {
 }
 
 impl Parts {
-    /// The key of a row whose equity counts.
+    /// The key where it is settled by the few tests that nearly every row passes, else NaN.
+    ///
+    /// With positive top and size the bound on the product implies that all divisors are positive.
     #[inline(always)]
-    fn judged<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms) -> f64 {
+    fn quick<const BASIS: u8, const FACTOR: u8, const OWN: bool>(self, terms: &Terms) -> f64 {
+        let Self { profit, num, den, factor, divisor, equity, .. } = self;
+        let small = self.size * (1.0 / LIMIT);
+        let is_loss = flag(profit < 0.0);
+        let swap = if FACTOR == NONE { 0 } else { terms.is_dividing & is_loss };
+        let top = if swap == 1 { divisor } else { factor };
+        let bottom = if swap == 1 { factor } else { divisor };
+        let below = den * bottom;
+        let mut sure = flag(profit.abs() > small * (SURE_SIGN * LIMIT)) & flag(self.mark > 0.0);
+        if BASIS == RATIO {
+            sure &= flag(num > 0.0) & flag(below > 0.0);
+        } else {
+            sure &= flag(small * top <= below);
+        }
+        if FACTOR == MAINTENANCE || FACTOR == LEVERAGE {
+            sure &= flag(factor > 0.0);
+        }
+        if has_equity(BASIS, FACTOR) {
+            sure &= flag(if OWN { small } else { self.guard * (1.0 / LIMIT) } <= equity);
+            sure &= if OWN { 1 } else { flag(equity > 0.0) };
+        }
+        // Chosen before the division: one that might not be needed would become a branch.
+        let num = if terms.is_replaced & is_loss == 1 { terms.loss } else { num };
+        let num = if sure == 1 { num } else { f64::NAN };
+        num * top / below
+    }
+
+    /// The key, NaN where it is in doubt.
+    #[inline(always)]
+    fn careful<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms) -> f64 {
+        if !has_equity(BASIS, FACTOR) {
+            return self.settled::<BASIS, FACTOR>(terms, 1);
+        }
         let is_positive = flag(self.guard <= LIMIT * self.equity) & flag(self.equity > 0.0);
         let key = self.settled::<BASIS, FACTOR>(terms, is_positive);
         let has_basis = flag(BASIS == EQUITY) | self.has_basis::<BASIS>();
@@ -440,9 +487,9 @@ impl Parts {
     #[inline(always)]
     fn settled<const BASIS: u8, const FACTOR: u8>(self, terms: &Terms, is_sure: i64) -> f64 {
         let Self { profit, size, num, den, factor, divisor, .. } = self;
-        let is_loss = profit < 0.0;
+        let is_loss = flag(profit < 0.0);
         let is_clear = flag(profit.abs() > SURE_SIGN * size);
-        let swap = if FACTOR == NONE { 0 } else { terms.is_dividing & flag(is_loss) };
+        let swap = if FACTOR == NONE { 0 } else { terms.is_dividing & is_loss };
         let top = if swap == 1 { divisor } else { factor };
         let bottom = if swap == 1 { factor } else { divisor };
         let below = den * bottom;
@@ -457,13 +504,9 @@ impl Parts {
             };
             sure &= flag(size * top <= LIMIT * below) & (is_clear | (is_either & terms.is_either));
         }
-        let mut key = num * top / below;
-        key = if sure == 1 { key } else { f64::NAN };
-        if terms.is_replaced {
-            let at_a_loss = flag(is_loss) & is_clear & is_sure & self.has_basis::<BASIS>();
-            key = if at_a_loss == 1 { terms.loss } else { key };
-        }
-        key
+        let key = if sure == 1 { num } else { f64::NAN } * top / below;
+        let at_a_loss = terms.is_replaced & is_loss & is_clear & is_sure;
+        if at_a_loss & self.has_basis::<BASIS>() == 1 { terms.loss } else { key }
     }
 }
 
