@@ -26,6 +26,7 @@ pub mod quantise;
 pub mod queue;
 pub mod rank;
 pub mod rule;
+pub mod scatter;
 pub mod score;
 pub mod screen;
 pub mod select;

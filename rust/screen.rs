@@ -8,22 +8,19 @@
 //! relative terms are covered by a cut that is lowered by 2^-30 of itself. `SLACK` is 32u, so that
 //! no row that counts is lost; the few that come along are judged by their lane.
 
-use rayon::prelude::*;
-
 use crate::load::to_float;
 use crate::places::{BITS, Bits, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
 use crate::score::Scorer;
-use crate::select::CHUNK;
-use crate::simd::{Task, dispatch, prefetch};
+use crate::simd::{Task, prefetch};
 
 const BLOCK: usize = 128;
 /// Sets of places in a block.
 const SETS: usize = BLOCK / PLACES;
 /// Blocks between asking for an account's line of memory and reading it.
 const AHEAD: usize = 4;
-/// Blocks whose sets are kept.
-const RING: usize = 8;
+/// Blocks that are looked through before the accounts of the first are read.
+const PIECE: usize = 32;
 /// Of so many places of a set a loop over all is quicker than one over those that count.
 const MANY: u32 = 26;
 /// Values of what a rule does not read.
@@ -48,7 +45,7 @@ const SOME: u8 = 2;
 
 /// What a block of rows reads beside lots and entry value, where accounts are judged.
 struct Tables {
-    worth: [[u64; SETS]; RING],
+    worth: [[u64; SETS]; PIECE],
     equity: [i64; BLOCK],
     maintenance: [i64; BLOCK],
     wallet: [i64; BLOCK],
@@ -157,7 +154,7 @@ impl Screen<'_, '_> {
         let columns = &self.scorer.columns;
         let mut seen = 0u64;
         let mut tables = Tables {
-            worth: [[0; SETS]; RING],
+            worth: [[0; SETS]; PIECE],
             equity: [0; BLOCK],
             maintenance: [0; BLOCK],
             wallet: [0; BLOCK],
@@ -165,23 +162,21 @@ impl Screen<'_, '_> {
         let blocks = (self.end - self.start) / BLOCK;
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
-            if SOURCE != OWN {
-                let first = if number == 0 { 0 } else { number + AHEAD };
-                let ahead = if SOURCE == ALL { 0 } else { number + AHEAD + 1 };
-                for next in first..blocks.min(ahead) {
-                    let start = self.start + next * BLOCK;
-                    let sets = self.worth::<BASIS>(start, &mut seen);
-                    self.fetch::<BASIS, FACTOR>(start, sets);
-                    tables.worth[next % RING] = sets;
+            let mut sets = [u64::MAX; SETS];
+            if SOURCE == SOME {
+                let place = number % PIECE;
+                if place == 0 {
+                    let count = PIECE.min(blocks - number);
+                    self.look_ahead::<BASIS, FACTOR>(at, count, &mut tables.worth);
                 }
-                let some = tables.worth[number % RING];
-                let sets = if SOURCE == ALL { [u64::MAX; SETS] } else { some };
-                if !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
-                    return false;
+                if place + AHEAD < PIECE && number + AHEAD < blocks {
+                    let ahead = at + AHEAD * BLOCK;
+                    self.fetch::<BASIS, FACTOR>(ahead, tables.worth[place + AHEAD]);
                 }
-                if sets == [0; SETS] {
-                    continue;
-                }
+                sets = tables.worth[place];
+            }
+            if SOURCE != OWN && !self.gather::<BASIS, FACTOR>(at, sets, &mut tables) {
+                return false;
             }
             let lots = &columns.lots[at..at + BLOCK];
             let entry = &columns.entry_value[at..at + BLOCK];
@@ -229,6 +224,22 @@ impl Screen<'_, '_> {
         }
         for (part, verdicts) in verdicts.chunks_exact(PLACES).enumerate() {
             self.found.add(at + part * PLACES, set_of(verdicts));
+        }
+    }
+
+    /// Finds the rows of some blocks whose account matters, and asks for those of the first ones.
+    #[inline(always)]
+    fn look_ahead<const BASIS: u8, const FACTOR: u8>(
+        &self,
+        start: usize,
+        count: usize,
+        worth: &mut [[u64; SETS]; PIECE],
+    ) {
+        for (place, sets) in worth.iter_mut().enumerate().take(count) {
+            *sets = self.worth::<BASIS>(start + place * BLOCK);
+        }
+        for place in 0..AHEAD.min(count) {
+            self.fetch::<BASIS, FACTOR>(start + place * BLOCK, worth[place]);
         }
     }
 
@@ -292,7 +303,7 @@ impl Screen<'_, '_> {
     /// Rows of a block whose account matters: of the side, and in profit where the cut is above
     /// zero and losers cannot be.
     #[inline(always)]
-    fn worth<const BASIS: u8>(&self, at: usize, seen: &mut u64) -> [u64; SETS] {
+    fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
@@ -300,14 +311,14 @@ impl Screen<'_, '_> {
         let profits = i64::from(has_losers) - 1;
         let other_side = if self.side > 0 { 0 } else { -1 };
         let mut verdicts = [0i64; BLOCK];
-        let mut bits = *seen;
+        // What is out of range is found where the block is judged.
+        let mut bits = 0;
         for i in 0..BLOCK {
             let mark = (to_float(lots[i], &mut bits) * terms.value).abs();
             let entry = to_float(entry[i], &mut bits);
             let profit = terms.direction * (mark - entry) + SLACK * (mark + entry);
             verdicts[i] = (profit.to_bits() as i64 & profits) | (lots[i] ^ other_side);
         }
-        *seen = bits;
         let mut sets = [0; SETS];
         for (set, verdicts) in sets.iter_mut().zip(verdicts.chunks_exact(PLACES)) {
             *set = set_of(verdicts);
@@ -438,53 +449,5 @@ fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BL
                 None => return,
             }
         }
-    }
-}
-
-/// Whether a pass reads the accounts of all rows, and not only of those that can reach the cut.
-///
-/// So it does where neighbours' accounts lie side by side, for there a choice costs more than it
-/// spares, and where a table holds a value out of range, for whoever reads it has to be refused.
-#[must_use]
-pub fn reads_all_accounts(scorer: &Scorer<'_>) -> bool {
-    let Some(account) = scorer.columns.account.filter(|_| !scorer.rule.is_own_equity()) else {
-        return true;
-    };
-    let step = (account.len() / PAIRS).max(1);
-    let pairs = account.windows(2).step_by(step).map(|pair| pair[0].abs_diff(pair[1]) > NEAR);
-    let (far, near): (Vec<bool>, Vec<bool>) = pairs.partition(|&is_far| is_far);
-    far.len() <= near.len() || !are_tables_in_range(scorer)
-}
-
-/// Neighbours that are looked at for how accounts lie.
-const PAIRS: usize = 256;
-/// Places in a table that are about as quick to read as the same one.
-const NEAR: u32 = 64;
-
-/// Whether the values of the accounts that a rule reads all lie within their range.
-fn are_tables_in_range(scorer: &Scorer<'_>) -> bool {
-    let (rule, accounts) = (scorer.rule, &scorer.accounts);
-    let tables = [
-        (rule.reads_equity(), accounts.equity),
-        (rule.reads_maintenance(), accounts.maintenance_margin),
-        (rule.basis == Basis::Wallet, accounts.wallet_balance),
-    ];
-    let read = tables.into_iter().filter_map(|(is_read, table)| table.filter(|_| is_read));
-    read.into_iter()
-        .all(|table| table.par_chunks(CHUNK).all(|values| dispatch(scorer.level, InRange(values))))
-}
-
-struct InRange<'a>(&'a [i64]);
-
-impl Task for InRange<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run(self) -> bool {
-        let mut seen = 0;
-        for &value in self.0 {
-            to_float(value, &mut seen);
-        }
-        seen >> 52 == 0
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::error::{Error, Result};
 use crate::queue::Candidate;
+use crate::scatter::reads_all_accounts;
 use crate::score::Scorer;
-use crate::screen::reads_all_accounts;
 use crate::sweep::{Kept, Sweep};
 
 /// Rows of a chunk: the unit of parallel work.
