@@ -1,6 +1,8 @@
 """Replay: every bankruptcy once, in order, whatever interrupts it; equal to plain plans."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -156,7 +158,7 @@ def test_measures_are_those_of_the_fills(dump: Dump, whole: Path) -> None:
     found = results(whole)
     event = int(dump.bankruptcies.sort("qty")["event"][-1])
     row = dump.bankruptcies.filter(pl.col("event") == event).row(0, named=True)
-    mark, _ = dump.marks_of(row["snapshot"], str(row["market"]))[row["time"]]
+    mark, _ = dump.marks_of(row["snapshot"], [str(row["market"])])[str(row["market"])][row["time"]]
     for name in VENUES:
         here = (pl.col("event") == event) & (pl.col("venue") == name)
         fills = found["fills"].filter(here)
@@ -209,6 +211,30 @@ def test_an_interrupted_run_goes_on(
     assert_same(whole, run)
     again = replay(dump, run, venues=venues)
     assert (again.rows, again.resumed) == (0, dump.bankruptcies.height)
+
+
+def test_a_killed_run_goes_on(dump: Dump, venues: list[Venue], whole: Path, tmp_path: Path) -> None:
+    """A process that dies between two units leaves what it had finished, and no more."""
+    program = """
+import os, sys
+from pathlib import Path
+from deleverage import Venue
+from deleverage.lab.dump import Dump
+from deleverage.lab.replay import replay
+venues = [Venue.load(name) for name in sys.argv[3:]]
+units = []
+def die(done, total):
+    units.append(done)
+    if len(units) == 4:
+        os._exit(9)
+replay(Dump.open(Path(sys.argv[1])), Path(sys.argv[2]), venues=venues, progress=die)
+"""
+    words = (str(dump.directory), str(tmp_path / "run"), *VENUES)
+    died = subprocess.run([sys.executable, "-c", program, *words], check=False)
+
+    assert died.returncode == 9
+    assert replay(dump, tmp_path / "run", venues=venues).resumed > 0
+    assert_same(whole, tmp_path / "run")
 
 
 def test_a_torn_line_and_a_lost_line_are_mended(

@@ -24,7 +24,7 @@ int64 nanoseconds UTC; numbers are Decimal; ids are UInt64; `snapshot` counts fr
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -112,13 +112,16 @@ class Dump:
         return sorted(positions_folder(self.directory, snapshot, market).glob("part-*.parquet"))
 
     def positions(
-        self, snapshot: int, market: str | None = None, columns: list[str] | None = None
+        self,
+        snapshot: int,
+        market: str | Sequence[str] | None = None,
+        columns: list[str] | None = None,
     ) -> pl.DataFrame:
         """Read positions.
 
         Args:
             snapshot: number.
-            market: one market, or all of them in the order of the contract terms.
+            market: one market, several, or all of them in the order of the contract terms.
             columns: only these.
 
         Returns:
@@ -127,7 +130,8 @@ class Dump:
         Raises:
             InputError: there is no such snapshot, or a part cannot be read.
         """
-        markets = self.markets["market"].to_list() if market is None else [market]
+        asked = self.markets["market"].to_list() if market is None else market
+        markets = [asked] if isinstance(asked, str) else asked
         parts = [part for one in markets for part in self.parts(snapshot, str(one))]
         if not parts:
             raise InputError(
@@ -136,12 +140,32 @@ class Dump:
             )
         return _read(parts, columns)
 
-    def rows(self, snapshot: int, market: str) -> int:
-        """Count the positions of one market at one moment, from the files' own notes."""
-        return sum(
-            int(pl.scan_parquet(part).select(pl.len()).collect().item())
-            for part in self.parts(snapshot, market)
-        )
+    def rows(self, keys: Sequence[tuple[int, str]]) -> list[int]:
+        """Count positions, from the files' own notes.
+
+        Args:
+            keys: snapshot and market of each count.
+
+        Raises:
+            InputError: somewhere there are none, or a part cannot be read.
+        """
+        parts = [self.parts(*key) for key in keys]
+        for (snapshot, market), found in zip(keys, parts, strict=True):
+            if not found:
+                raise InputError(
+                    f"{self.directory}: expected positions of snapshot {snapshot} and market "
+                    f"{market!r}, got none"
+                )
+        every = [part for found in parts for part in found]
+        try:
+            scan = pl.scan_parquet(every, hive_partitioning=False, include_file_paths="file")
+            by_file = scan.group_by("file").agg(rows=pl.len()).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            first = str(error).strip().split("\n", 1)[0]
+            raise InputError(f"{self.directory}: expected whole parts, got: {first}") from error
+        # A file without a row has no line.
+        counts = {Path(str(file)): int(rows) for file, rows in by_file.iter_rows()}
+        return [sum(counts.get(part, 0) for part in found) for found in parts]
 
     def position_columns(self) -> list[str]:
         """Give the columns of the positions, by the first part there is.
@@ -223,21 +247,23 @@ class Dump:
             )
         return found
 
-    def marks_of(self, snapshot: int, market: str) -> dict[int, tuple[Decimal, Decimal | None]]:
-        """Give the marks of one market on one snapshot.
+    def marks_of(
+        self, snapshot: int, markets: Sequence[str]
+    ) -> dict[str, dict[int, tuple[Decimal, Decimal | None]]]:
+        """Give the marks of some markets on one snapshot.
 
         Args:
             snapshot: number.
-            market: name.
+            markets: names.
 
         Returns:
-            Mark and, where it is known, the one before, by nanoseconds UTC.
+            Mark and, where it is known, the one before, by nanoseconds UTC, by market.
 
         Raises:
             InputError: the prices are no decimals.
         """
-        own = (pl.col("snapshot") == snapshot) & (pl.col("market").cast(pl.String) == market)
-        found = self.marks.filter(own)
+        own = pl.col("market").cast(pl.String).is_in(list(markets))
+        found = self.marks.filter(pl.col("snapshot") == snapshot, own)
         names = ["mark_price", "previous_mark_price"]
         if "previous_mark_price" not in found.columns:
             found = found.with_columns(previous_mark_price=None)
@@ -246,7 +272,10 @@ class Dump:
                 f"{self.directory / 'marks.parquet'}: column mark_price: expected decimals, "
                 f"got type {found.schema['mark_price']}"
             )
-        return {time: (mark, before) for time, mark, before in found.select("time", *names).rows()}
+        marks: dict[str, dict[int, tuple[Decimal, Decimal | None]]] = {one: {} for one in markets}
+        for market, time, mark, before in found.select("market", "time", *names).iter_rows():
+            marks[str(market)][time] = (mark, before)
+        return marks
 
 
 def _manifest(directory: Path) -> Mapping[str, Any]:

@@ -1,12 +1,13 @@
 """History replayed: every bankruptcy of a dump, planned under each venue, in event order.
 
-One snapshot and market at a time is read, only the columns that the editions ask for, the next
-while the present one is planned; memory is that of the largest one, whatever the dump's size. The
+Some markets of a snapshot are read at a time, only the columns that the editions ask for, the next
+while the present ones are planned; memory is that of the largest market, or of as many as have
+`rows_at_once` positions together, and of their fills, whatever the dump's size. The
 positions are the snapshot's, the marks those of the event's own time. Within a snapshot each venue
 and policy lives with its own cuts: what it closed is gone for its later events, a part keeps its
 share of entry value and margins. The next snapshot is again what really was.
 
-Results are Parquet under the run's directory, a file each for one snapshot and market:
+Results are Parquet under the run's directory, a file each for what was read at once:
 
 - `fills`: event, venue, policy, rank_in_queue, position_id, account, side, qty_closed, qty_left,
   price (null where the edition's price takes more than a plan knows); a policy without a queue
@@ -15,8 +16,8 @@ Results are Parquet under the run's directory, a file each for one snapshot and 
   reason, price;
 - `metrics`: event, venue, policy and the measures of `replay_event`.
 
-A snapshot and market is done when its line is in `state.jsonl`; a run that was cut off goes on with
-the others. Results do not depend on threads, on parts, or on where a run was cut off.
+What was read at once is done when its line is in `state.jsonl`; a run that was cut off goes on with
+the rest. Results do not depend on threads, on parts, or on where a run was cut off.
 """
 
 import json
@@ -25,12 +26,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from deleverage.errors import InputError, StateError
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay_book import Columns, Unit, read_columns, read_positions
+from deleverage.lab.replay_book import Columns, Unit, read_columns, read_positions, split
 from deleverage.lab.replay_event import EVENTS, FILLS, METRICS, Results, replay_unit
 from deleverage.lab.replay_policy import POLICIES, Policy
 from deleverage.model.digest import text_digest
@@ -40,6 +42,8 @@ __all__ = ["POLICIES", "Run", "read_results", "replay"]
 
 STATE = "state.jsonl"
 REQUEST = "run.json"
+ROWS_AT_ONCE = 1 << 19
+QUEUE: Mapping[str, Policy] = MappingProxyType({"queue": POLICIES["queue"]})
 _TABLES = {"fills": FILLS, "events": EVENTS, "metrics": METRICS}
 
 Progress = Callable[[int, int], None]
@@ -67,7 +71,8 @@ def replay(
     directory: Path,
     *,
     venues: Sequence[Venue],
-    policies: Mapping[str, Policy] = POLICIES,
+    policies: Mapping[str, Policy] = QUEUE,
+    rows_at_once: int = ROWS_AT_ONCE,
     progress: Progress | None = None,
 ) -> Run:
     """Replay a dump, or go on with a replay that was cut off.
@@ -77,6 +82,7 @@ def replay(
         directory: of the results: new, empty, or that of the same replay.
         venues: the editions, each under its own name.
         policies: how a quantity is shared out, by name.
+        rows_at_once: positions that are read at once, at most; one market is never split.
         progress: called with the positions read and those to read.
 
     Returns:
@@ -86,23 +92,23 @@ def replay(
         InputError: there is no venue or policy, or a table of the dump is not what it must be.
         StateError: the directory holds another replay, or something else.
     """
-    _open(directory, dump, venues, policies)
+    _open(directory, _request(dump, venues, policies, rows_at_once))
     done = _read_state(directory)
-    units = _units(dump)
+    units = split(dump, rows_at_once)
     left = [unit for unit in units if unit.key not in done]
     columns = read_columns(dump, venues) if left else Columns(names=(), has_cross=False)
-    sizes = {unit.key: unit.rows(dump) for unit in units}
-    total, read = sum(sizes.values()), sum(sizes[unit.key] for unit in units if unit.key in done)
+    total = sum(unit.rows for unit in units)
+    read = sum(unit.rows for unit in units if unit.key in done)
     rows = 0
     with (directory / STATE).open("a", encoding="utf-8") as state:
         for unit, positions in _ahead(dump, left, columns):
             results = replay_unit(dump, unit, positions, venues=venues, policies=policies)
             _write(directory, unit, results)
-            line = {"snapshot": unit.snapshot, "market": unit.market, "events": unit.events.height}
+            line = {"snapshot": unit.snapshot, "part": unit.part, "events": unit.events.height}
             state.write(json.dumps(line) + "\n")
             state.flush()
             os.fsync(state.fileno())
-            rows += sizes[unit.key]
+            rows += unit.rows
             if progress is not None:
                 progress(read + rows, total)
     resumed = sum(unit.events.height for unit in units if unit.key in done)
@@ -130,15 +136,6 @@ def read_results(directory: Path, table: str) -> pl.DataFrame:
     return frame.sort(keys) if parts else pl.DataFrame(schema=_TABLES[table])
 
 
-def _units(dump: Dump) -> list[Unit]:
-    """The snapshots and markets in which anything happens, by their first event."""
-    groups = dump.bankruptcies.group_by("snapshot", "market", maintain_order=True)
-    return [
-        Unit(snapshot=int(str(snapshot)), market=str(market), events=events)
-        for (snapshot, market), events in groups
-    ]
-
-
 def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Unit, pl.DataFrame]]:
     """Give units with their positions; the next are read while the caller is busy."""
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -150,22 +147,29 @@ def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Un
             yield unit, positions
 
 
-def _open(
-    directory: Path, dump: Dump, venues: Sequence[Venue], policies: Mapping[str, Policy]
-) -> None:
-    """Start a run, or see that it is the same one."""
+def _request(
+    dump: Dump, venues: Sequence[Venue], policies: Mapping[str, Policy], rows_at_once: int
+) -> str:
+    """Say which run it is."""
     if not venues or not policies:
         raise InputError("replay: expected at least one venue and one policy, got none")
     names = [venue.name for venue in venues]
     if len(set(names)) < len(names):
         raise InputError(f"venues: expected each edition once, got {', '.join(names)}")
+    if rows_at_once < 1:
+        raise InputError(f"rows_at_once: expected 1 or more, got {rows_at_once!r}")
     request = {
-        "layout": 1,
+        "layout": 2,
         "dump": dump.digest,
         "venues": {venue.name: text_digest([repr(venue)]).hex() for venue in venues},
         "policies": sorted(policies),
+        "rows_at_once": rows_at_once,
     }
-    text = json.dumps(request, indent=2) + "\n"
+    return json.dumps(request, indent=2) + "\n"
+
+
+def _open(directory: Path, text: str) -> None:
+    """Start a run, or see that it is the same one."""
     path = directory / REQUEST
     if path.is_file():
         if path.read_text(encoding="utf-8") != text:
@@ -182,7 +186,7 @@ def _open(
     beside.replace(path)
 
 
-def _read_state(directory: Path) -> set[tuple[int, str]]:
+def _read_state(directory: Path) -> set[tuple[int, int]]:
     """Read which units are done; a last line that was cut off is taken away."""
     path = directory / STATE
     if not path.is_file():
@@ -196,7 +200,7 @@ def _read_state(directory: Path) -> set[tuple[int, str]]:
     for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), start=1):
         try:
             found = json.loads(line)
-            done.add((int(found["snapshot"]), str(found["market"])))
+            done.add((int(found["snapshot"]), int(found["part"])))
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"{path}: line {number}: expected a unit that is done") from error
     return done
@@ -207,7 +211,7 @@ def _write(directory: Path, unit: Unit, results: Results) -> None:
     for name, frame in results.items():
         folder = directory / name
         folder.mkdir(exist_ok=True)
-        path = folder / f"snapshot={unit.snapshot:04d},market={unit.market}.parquet"
+        path = folder / f"snapshot={unit.snapshot:04d},part={unit.part:05d}.parquet"
         beside = folder / f".{path.name}.part"
         frame.write_parquet(beside)
         beside.replace(path)

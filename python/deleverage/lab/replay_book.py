@@ -1,6 +1,6 @@
 """What a replay reads of a dump, and the book that a venue's own cuts leave behind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ __all__ = [
     "prepared",
     "read_columns",
     "read_positions",
+    "split",
 ]
 
 Int64 = NDArray[np.int64]
@@ -38,26 +39,65 @@ _NOBODY = pl.DataFrame(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Unit:
-    """What is read and planned at once.
+    """What is read and planned at once: some markets of one snapshot.
 
     Attributes:
         snapshot: number.
-        market: name.
-        events: its bankruptcies, in order.
+        part: number within the snapshot.
+        counts: positions of each market, by its name, sorted.
+        events: their bankruptcies, in order.
     """
 
     snapshot: int
-    market: str
+    part: int
+    counts: Mapping[str, int]
     events: pl.DataFrame
 
     @property
-    def key(self) -> tuple[int, str]:
+    def key(self) -> tuple[int, int]:
         """What it is known by."""
-        return self.snapshot, self.market
+        return self.snapshot, self.part
 
-    def rows(self, dump: Dump) -> int:
-        """Count its positions without reading them."""
-        return dump.rows(self.snapshot, self.market)
+    @property
+    def rows(self) -> int:
+        """Its positions."""
+        return sum(self.counts.values())
+
+
+def split(dump: Dump, rows_at_once: int) -> list[Unit]:
+    """Split what happens into units, by snapshot, markets by their first event.
+
+    Args:
+        dump: what happened.
+        rows_at_once: positions of a unit at most; a market that has more is a unit of its own.
+
+    Returns:
+        The units; they depend on the dump and on `rows_at_once` alone.
+
+    Raises:
+        InputError: nobody holds anything in a market with a bankruptcy.
+    """
+    names = dump.bankruptcies.with_columns(pl.col("market").cast(pl.String))
+    keys = names.select("snapshot", "market").unique(maintain_order=True).rows()
+    units: dict[tuple[int, int], dict[str, int]] = {}
+    last: dict[int, tuple[int, int]] = {}
+    for (snapshot, market), rows in zip(keys, dump.rows(keys), strict=True):
+        part, held = last.get(snapshot, (0, 0))
+        if held and held + rows > rows_at_once:
+            part, held = part + 1, 0
+        last[snapshot] = (part, held + rows)
+        units.setdefault((snapshot, part), {})[market] = rows
+    return [
+        Unit(
+            snapshot=snapshot,
+            part=part,
+            counts=dict(sorted(counts.items())),
+            events=dump.bankruptcies.filter(
+                pl.col("snapshot") == snapshot, names["market"].is_in(list(counts))
+            ),
+        )
+        for (snapshot, part), counts in sorted(units.items())
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +142,11 @@ def read_columns(dump: Dump, venues: Sequence[Venue]) -> Columns:
 
 
 def read_positions(dump: Dump, unit: Unit, columns: Columns) -> pl.DataFrame:
-    """Read the positions of a unit."""
-    frame = dump.positions(unit.snapshot, unit.market, list(columns.names))
-    return frame.with_columns(market=pl.lit(unit.market))
+    """Read the positions of a unit, market by market."""
+    frame = dump.positions(unit.snapshot, list(unit.counts), list(columns.names))
+    markets = pl.Series("market", list(unit.counts), dtype=pl.Enum(list(unit.counts)))
+    places = np.repeat(np.arange(len(markets), dtype=np.uint32), list(unit.counts.values()))
+    return frame.with_columns(markets.gather(places))
 
 
 def prepared(
@@ -117,7 +159,7 @@ def prepared(
 
     Args:
         dump: the rest of the tables.
-        unit: snapshot and market.
+        unit: snapshot and markets.
         positions: the rows.
         venue: the edition.
         columns: what was read.
@@ -135,7 +177,7 @@ def prepared(
     accounts = None
     if "created_at" in needs.accounts or (needs.accounts and is_asked):
         accounts = _accounts(dump, unit, positions, needs.accounts)
-    market = pl.col("market").cast(pl.String) == unit.market
+    market = pl.col("market").cast(pl.String).is_in(list(unit.counts))
     return Snapshot.prepare(
         positions.with_columns(implied),
         marks=dump.marks_at(unit.snapshot).filter(market),

@@ -1,4 +1,4 @@
-"""One snapshot and market replayed: its events in order, under each venue and policy."""
+"""Some markets of a snapshot replayed: its events in order, under each venue and policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ from deleverage.lab.replay_book import Columns, Remains, Unit, prepared
 from deleverage.lab.replay_policy import Policy, Share
 from deleverage.model.quantise import decimal_of
 from deleverage.model.records import Venue
+from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.terms import Completion
 from deleverage.planning import PlanReason
 from deleverage.planning.pricing import settlement_price
-from deleverage.planning.side import QueueSide, contracts
+from deleverage.planning.side import QueueSide
 
 __all__ = ["EVENTS", "FILLS", "METRICS", "Results", "replay_unit"]
 
@@ -84,7 +85,9 @@ class _Outcome:
     event: Mapping[str, Any]
     venue: str
     policy: str
-    book: QueueSide
+    side: str
+    scale: MarketScale
+    entries: int
     share: Share
     requested: int
     price: Decimal | None
@@ -100,7 +103,7 @@ class _Outcome:
 
     def contracts(self, lots: int) -> Decimal:
         """Lots as contracts."""
-        return decimal_of(lots * Fraction(self.book.scale.lot_size))
+        return decimal_of(lots * Fraction(self.scale.lot_size))
 
 
 def replay_unit(
@@ -128,11 +131,21 @@ def replay_unit(
         InvariantError: a policy closed another quantity than asked for.
     """
     columns = Columns(names=tuple(positions.columns), has_cross="margin_mode" in positions.columns)
+    marks = dump.marks_of(unit.snapshot, list(unit.counts))
+    by_market: dict[str, list[dict[str, Any]]] = {}
+    for event in unit.events.iter_rows(named=True):
+        by_market.setdefault(str(event["market"]), []).append(event)
+    bankrupt = {
+        market: sorted({str(event["account"]) for event in events})
+        for market, events in by_market.items()
+    }
     outcomes: list[_Outcome] = []
     for venue in venues:
         book = prepared(dump, unit, positions, venue, columns)
         for name, policy in policies.items():
-            outcomes += _history(dump, unit, book, name, policy)
+            for market, events in by_market.items():
+                history = _History(dump=dump, book=book, market=market, marks=marks[market])
+                outcomes += history.planned(events, bankrupt[market], name, policy)
     outcomes.sort(key=lambda one: int(one.event["event"]))
     return {
         "fills": _fills(outcomes, positions),
@@ -141,28 +154,41 @@ def replay_unit(
     }
 
 
-def _history(dump: Dump, unit: Unit, book: Snapshot, name: str, policy: Policy) -> list[_Outcome]:
-    """The events of a unit, each on what the ones before have left."""
-    bankrupt = unit.events["account"].unique().cast(pl.String).to_list()
-    marks = dump.marks_of(unit.snapshot, unit.market)
-    remains: dict[str, Remains] = {}
-    outcomes = []
-    for event in unit.events.iter_rows(named=True):
-        cut = _OPPOSITE[str(event["side"])]
-        if cut not in remains:
-            side = QueueSide.of(book, unit.market, cut)
-            rows = [side.rows_of(account) for account in bankrupt]
-            remains[cut] = Remains.of(side, np.concatenate(rows))
-        if event["time"] not in marks:
-            raise InputError(
-                f"{dump.directory}: expected a mark of {unit.market} at {event['time']} "
-                f"(event {event['event']}), got none"
-            )
-        now = remains[cut].at(*marks[event["time"]])
-        outcome = _planned(now, event, name, policy, remains[cut].excluded)
-        remains[cut].cut(outcome.share.rows, outcome.share.lots)
-        outcomes.append(outcome)
-    return outcomes
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _History:
+    """The events of one market, each on what the ones before have left."""
+
+    dump: Dump
+    book: Snapshot
+    market: str
+    marks: Mapping[int, tuple[Decimal, Decimal | None]]
+
+    def planned(
+        self,
+        events: Sequence[Mapping[str, Any]],
+        bankrupt: Sequence[str],
+        name: str,
+        policy: Policy,
+    ) -> list[_Outcome]:
+        """Plan them, under one policy; bankrupt accounts are no candidates."""
+        remains: dict[str, Remains] = {}
+        outcomes = []
+        for event in events:
+            cut = _OPPOSITE[str(event["side"])]
+            if cut not in remains:
+                side = QueueSide.of(self.book, self.market, cut)
+                rows = [side.rows_of(account) for account in bankrupt]
+                remains[cut] = Remains.of(side, np.concatenate(rows))
+            if event["time"] not in self.marks:
+                raise InputError(
+                    f"{self.dump.directory}: expected a mark of {self.market} at {event['time']} "
+                    f"(event {event['event']}), got none"
+                )
+            now = remains[cut].at(*self.marks[event["time"]])
+            outcome = _planned(now, event, name, policy, remains[cut].excluded)
+            remains[cut].cut(outcome.share.rows, outcome.share.lots)
+            outcomes.append(outcome)
+        return outcomes
 
 
 def _planned(
@@ -192,7 +218,9 @@ def _planned(
         event=event,
         venue=venue.name,
         policy=name,
-        book=side,
+        side=side.side,
+        scale=side.scale,
+        entries=len(side),
         share=share,
         requested=lots,
         price=price,
@@ -213,20 +241,26 @@ def _fills(outcomes: Sequence[_Outcome], positions: pl.DataFrame) -> pl.DataFram
     closed = np.concatenate([one.share.lots for one in outcomes])
     left = np.concatenate([one.held for one in outcomes]) - closed
     by_event = pl.DataFrame(
-        [{**one.key, "side": one.book.side, "price": one.price} for one in outcomes],
+        [{**one.key, "side": one.side, "price": one.price} for one in outcomes],
         schema={name: FILLS[name] for name in (*_KEY, "side", "price")},
     )
-    scale = outcomes[0].book.scale
+    sizes = [decimal_of(Fraction(one.scale.lot_size)) for one in outcomes]
+    lot_size = pl.Series(sizes, dtype=_AMOUNT).gather(which)
     own = pl.DataFrame(
         [
             pl.Series("rank_in_queue", rank).cast(pl.UInt32),
             positions["position_id"].gather(original),
             positions["account"].gather(original),
-            contracts("qty_closed", closed, scale).cast(_AMOUNT),
-            contracts("qty_left", left, scale).cast(_AMOUNT),
+            _contracts("qty_closed", closed, lot_size),
+            _contracts("qty_left", left, lot_size),
         ]
     )
     return own.hstack(by_event[which]).select(list(FILLS))
+
+
+def _contracts(name: str, lots: Int64, lot_size: pl.Series) -> pl.Series:
+    """Lots as contracts, exactly; `lot_size` has a row for each."""
+    return (pl.Series(name, lots).cast(pl.Decimal(38, 0)) * lot_size).cast(_AMOUNT)
 
 
 def _event_row(one: _Outcome) -> dict[str, object]:
@@ -247,25 +281,24 @@ def _event_row(one: _Outcome) -> dict[str, object]:
 
 def _metrics_row(one: _Outcome) -> dict[str, object]:
     """The row of the metrics table; see `METRICS`."""
-    side, share, scale = one.book, one.share, one.book.scale
+    share, scale = one.share, one.scale
     value = float(Fraction(scale.mark_num, scale.mark_den) * Fraction(scale.money_unit))
     worth = share.lots * value
     entry = one.entry * (share.lots / np.maximum(one.held, 1))
     gain = worth - entry * float(scale.money_unit)
-    direction = 1.0 if (side.side == "long") is not scale.is_inverse else -1.0
+    direction = 1.0 if (one.side == "long") is not scale.is_inverse else -1.0
     closed = float(share.lots.sum()) * float(scale.lot_size) * float(scale.contract_size)
     mark = float(scale.mark_price)
     gap = abs(float(one.event["bankruptcy_price"]) - mark)
     loss = None
     if one.price is not None:
         # Those who are cut lose where a long is closed below the mark, a short above it.
-        sign = 1.0 if side.side == "long" else -1.0
+        sign = 1.0 if one.side == "long" else -1.0
         loss = closed * max(sign * (mark - float(one.price)), 0.0)
-    entries = len(side)
     return {
         **one.key,
-        "entries": entries,
-        "participation": len(share.rows) / entries if entries else 0.0,
+        "entries": one.entries,
+        "participation": len(share.rows) / one.entries if one.entries else 0.0,
         "notional": float(worth.sum()),
         "profit": direction * float(gain.sum()),
         "top_share": metrics.top_share(worth),

@@ -4,7 +4,7 @@ An entry's hash covers the entry before it, so one head hash stands for the whol
 """
 
 from hashlib import sha256
-from struct import pack
+from struct import Struct
 from typing import NamedTuple, Protocol, TypeVar
 
 from deleverage.errors import InputError
@@ -25,7 +25,9 @@ __all__ = [
 GENESIS = sha256(b"deleverage journal").digest()
 
 _HEX_DIGITS = 64
-_TAG = b"entry\x00"
+# A hash that has begun is copied: looking SHA-256 up costs more than hashing an entry.
+_BEGUN = sha256(b"entry\x00")
+_NUMBERS = Struct(">qqqqqq")
 _TYPES = (int, str, str, int, bytes, bytes, bytes, bytes)
 
 State = TypeVar("State")
@@ -186,5 +188,7 @@ def chain_hash(
     Every text has its length in the fixed part, so no two entries share their bytes.
     """
     name, what = key.encode(), kind.encode()
-    lengths = pack(">qqqqqq", sequence, time_ns, len(name), len(what), len(body), len(result))
-    return sha256(b"".join((_TAG, previous, lengths, name, what, body, result))).digest()
+    numbers = _NUMBERS.pack(sequence, time_ns, len(name), len(what), len(body), len(result))
+    begun = _BEGUN.copy()
+    begun.update(b"".join((previous, numbers, name, what, body, result)))
+    return begun.digest()

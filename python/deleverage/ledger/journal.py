@@ -261,9 +261,10 @@ class Journal(Generic[State]):
             previous=here.head,
         )
         entry = Entry(sequence, key, kind, time_ns, data, said, here.head, digest)
-        self._store.insert(entry)
         there = Chain(self._applier, state, sequence, digest, time_ns)
         done = Acknowledgement(receipt=there.receipt, result=result, is_repeat=False)
+        # Last, so that nothing is left to do between what is durable and its acknowledgement.
+        self._store.insert(entry)
         return there, done
 
     def _repeated(self, known: Entry, kind: str, body: bytes) -> Acknowledgement:

@@ -191,9 +191,10 @@ class Ledger:
         moves = _moves(lines)
         if not moves:
             raise InputError(self._complaint(lines))
-        balances = dict(self._balances)
-        changes = [self._changes(asset, by_account, lines) for asset, by_account in moves.items()]
-        for asset, change in zip(moves, changes, strict=True):
+        # Every asset is checked before one is changed.
+        changes = {asset: self._changes(asset, to, lines) for asset, to in moves.items()}
+        balances = {**self._balances}
+        for asset, change in changes.items():
             balances[asset] = self._held(asset).put(change)
         return Ledger(self._accounts, balances)
 
@@ -244,7 +245,9 @@ class Ledger:
             return f"{where}, account: expected an open account, got {account!r}; open it first"
         if type(asset) is not str or not asset:
             return f"{where}, asset: expected a name, got {asset!r}"
-        return "" if type(amount) is int else f"{where}, amount: expected an integer, got {amount!r}"
+        return (
+            "" if type(amount) is int else f"{where}, amount: expected an integer, got {amount!r}"
+        )
 
     def balance(self, account: str, asset: str) -> int:
         """What an account holds, in money units of the asset; zero if nothing moved.
