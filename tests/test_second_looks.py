@@ -7,13 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import deleverage as dl
 from commandline import book, call
+from deleverage import ranking
 from deleverage.errors import InputError
-from deleverage.model.rules import Reason
+from deleverage.model.rules import Basis, Factor, Loss, Reason, ScoreRule
 from witness import MARKETS, MARKS, accounts, neutral, positions
 
 Capture = pytest.CaptureFixture[bytes]
@@ -269,3 +271,15 @@ def test_the_help_lists_the_columns(capsysbinary: Capture, command: str) -> None
 
     for column in ("entry_price", "maintenance_margin", "mark_price", "contract_size", "underlier"):
         assert column in words
+
+
+def test_more_threads_than_any_machine_has_are_a_slip() -> None:
+    """A thread count far beyond any machine is refused before a thread of it is made."""
+    lots = np.array([1, -1], np.int64)
+    columns = ranking.Columns(lots=lots, entry_value=np.array([10, 10]), margin=np.array([1, 1]))
+
+    rate = ranking.Rate(mark_num=11, mark_den=1)
+    rule = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.NONE, loss=Loss.DIVIDE)
+
+    with pytest.raises(InputError, match="at most 256, or 0 for all of the machine's, got 5000"):
+        ranking.score(columns, rate, rule=rule, threads=5000)
