@@ -96,7 +96,9 @@ impl<'a> Classes<'a> {
         let scores = self.scores()?;
         let weights: Vec<i128> = self.first.iter().map(|&row| weight(row)).collect();
         let mut counts = vec![0i128; self.first.len()];
-        self.of.iter().for_each(|&class| counts[usize::from(class)] += 1);
+        for &class in &self.of {
+            counts[usize::from(class)] += 1;
+        }
         let mut order: Vec<usize> = (0..self.first.len()).collect();
         let compare = |a: &usize, b: &usize| self.compare(&scores, *a, *b);
         order.sort_unstable_by(compare);
@@ -107,7 +109,9 @@ impl<'a> Classes<'a> {
             let all: i128 = equal.iter().map(|&class| counts[class] * weights[class]).sum();
             let passed = needs.partition_point(|&need| need <= before);
             let within = needs.partition_point(|&need| need <= before + all) - passed;
-            equal.iter().for_each(|&class| levels[class] = Level { before, passed, within });
+            for &class in equal {
+                levels[class] = Level { before, passed, within };
+            }
             before += all;
         }
         for (passed, &class) in cut.passed.iter_mut().zip(&self.of) {
@@ -153,7 +157,9 @@ impl<'a> Classes<'a> {
         cut: &mut Cut,
     ) {
         let mut is_in = vec![false; self.first.len()];
-        equal.iter().for_each(|&class| is_in[class] = true);
+        for &class in equal {
+            is_in[class] = true;
+        }
         let ids = self.scorer.columns.position_id;
         let places = (0..self.rows.len()).filter(|&place| is_in[usize::from(self.of[place])]);
         let of = |place: usize| {

@@ -15,6 +15,7 @@ pub mod cuts;
 pub mod error;
 pub mod exact;
 pub mod floor;
+pub mod formula;
 pub mod groups;
 pub mod keys;
 pub mod lane;

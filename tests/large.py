@@ -423,3 +423,10 @@ def anything(
         wallet_balance=mixture(rng, worth, little),
     )
     return columns, accounts, rate
+
+
+def bands_of(added: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
+    """Light down a queue: bands + 1 - ceil(bands * share), in whole numbers."""
+    ends = np.cumsum(added)
+    whole = ends[-1] if len(ends) else np.int64(1)
+    return np.asarray(bands + 1 + (-bands * ends) // whole)

@@ -17,6 +17,7 @@ from large import (
     Shape,
     anything,
     ascending,
+    bands_of,
     book_of,
     many_markets,
     stride_meets_the_best,
@@ -224,13 +225,6 @@ def added_by(
         added[:] = 0
         added[np.unique(owners, return_index=True)[1]] = 1
     return added
-
-
-def bands_of(added: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
-    """Light down a queue: bands + 1 - ceil(bands * share), in whole numbers."""
-    ends = np.cumsum(added)
-    whole = ends[-1] if len(ends) else np.int64(1)
-    return np.asarray(bands + 1 + (-bands * ends) // whole)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
