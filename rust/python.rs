@@ -183,13 +183,13 @@ fn weight_of(name: &str) -> PyResult<Weight> {
 }
 
 /// More threads than any machine has a use for are a slip, and a pool of them is never given back.
-const MOST_THREADS: usize = 256;
+const MOST_THREADS: usize = 1024;
 
 /// Pools by size, made once: a call with a thread count of its own does not pay for new threads.
 fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
     if threads > MOST_THREADS {
         return Err(InputError::new_err(format!(
-            "threads: expected at most {MOST_THREADS}, or 0 for all of the machine's, got {threads}"
+            "threads: expected 0 (all) to {MOST_THREADS}, got {threads}"
         )));
     }
     static POOLS: OnceLock<Mutex<HashMap<usize, Arc<ThreadPool>>>> = OnceLock::new();
