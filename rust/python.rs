@@ -187,12 +187,12 @@ const MOST_THREADS: usize = 1024;
 
 /// Pools by size, made once: a call with a thread count of its own does not pay for new threads.
 fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+    static POOLS: OnceLock<Mutex<HashMap<usize, Arc<ThreadPool>>>> = OnceLock::new();
     if threads > MOST_THREADS {
         return Err(InputError::new_err(format!(
             "threads: expected 0 (all) to {MOST_THREADS}, got {threads}"
         )));
     }
-    static POOLS: OnceLock<Mutex<HashMap<usize, Arc<ThreadPool>>>> = OnceLock::new();
     let pools = POOLS.get_or_init(Mutex::default);
     let mut pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pool) = pools.get(&threads) {
