@@ -10,11 +10,9 @@
 //! units that rounding leaves over. A bracket that proves wrong is widened and the pass repeated:
 //! the sample changes the time, never the answer.
 
-use std::cmp::Ordering;
-
 use crate::columns::LIMIT;
 use crate::error::{Error, Result};
-use crate::simd::Level;
+use crate::simd::{Level, prefetch};
 
 mod deal;
 mod level;
@@ -81,6 +79,13 @@ pub struct Candidates<'a> {
 pub struct Allocation {
     /// Units taken, 0 to the cap.
     pub taken: Vec<i64>,
+    /// What else it has come to.
+    pub outcome: Outcome,
+}
+
+/// What an allocation has come to, beside the units taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
     /// Units that the candidates could not give.
     pub unfilled: u128,
     /// Units per weight at which the unsaturated stand, before (`Quota`) or after (`Smallest`)
@@ -95,24 +100,37 @@ pub struct Allocation {
 /// # Errors
 /// A column has another length, or a value is out of range.
 pub fn allocate(candidates: &Candidates<'_>, request: &Request) -> Result<Allocation> {
-    let view = View::new(candidates, request)?;
+    let mut taken = vec![0; candidates.weight.len()];
+    let outcome = allocate_into(candidates, request, &mut taken)?;
+    Ok(Allocation { taken, outcome })
+}
+
+/// Shares out the amount, and writes the units taken of each row over what stands there.
+///
+/// # Errors
+/// A column has another length, or a value is out of range; nothing is written.
+pub fn allocate_into(
+    candidates: &Candidates<'_>,
+    request: &Request,
+    taken: &mut [i64],
+) -> Result<Outcome> {
+    let view = View::new(candidates, request, taken.len())?;
     let mut rescans = 0;
     let Some(found) = level::find(&view, request.amount, &mut rescans)? else {
-        return Ok(view.all(request));
+        return Ok(view.all(request, taken));
     };
     if request.amount == 0 {
-        let taken = vec![0; view.weight.len()];
-        return Ok(Allocation { taken, unfilled: 0, level: None, rescans });
+        taken.fill(0);
+        return Ok(Outcome { unfilled: 0, level: None, rescans });
     }
-    let mut taken = vec![0; view.weight.len()];
     let level = match request.rounding {
         Rounding::Quota => {
-            deal::deal(&view, &found, &mut taken, &mut rescans);
+            deal::deal(&view, &found, taken, &mut rescans);
             found.ratio.parts()
         }
-        Rounding::Smallest => steps::deal(&view, &found, &mut taken, &mut rescans),
+        Rounding::Smallest => steps::deal(&view, &found, taken, &mut rescans),
     };
-    Ok(Allocation { taken, unfilled: 0, level: Some(level), rescans })
+    Ok(Outcome { unfilled: 0, level: Some(level), rescans })
 }
 
 /// The candidates as the vectorised bodies read them.
@@ -167,10 +185,13 @@ impl Rows<'_> {
 }
 
 impl<'a> View<'a> {
-    fn new(candidates: &Candidates<'a>, request: &Request) -> Result<Self> {
+    fn new(candidates: &Candidates<'a>, request: &Request, taken: usize) -> Result<Self> {
         let weight = candidates.weight;
-        let lengths =
-            [("cap", candidates.cap.map(<[i64]>::len)), ("id", candidates.id.map(<[u64]>::len))];
+        let lengths = [
+            ("cap", candidates.cap.map(<[i64]>::len)),
+            ("id", candidates.id.map(<[u64]>::len)),
+            ("taken", Some(taken)),
+        ];
         for (column, length) in lengths {
             if let Some(got) = length
                 && got != weight.len()
@@ -199,22 +220,66 @@ impl<'a> View<'a> {
         Rows { weight: &self.weight[start..end], cap: &self.cap[start..end], free: self.free }
     }
 
+    /// The rows of a block, while those of the next are on their way from memory.
+    #[inline(always)]
+    fn block(&self, first: usize, length: usize) -> Rows<'a> {
+        // The processor sees by itself what a single column needs next.
+        if !std::ptr::eq(self.weight, self.cap) {
+            let next = first + BLOCK..first + 2 * BLOCK;
+            prefetch(self.weight, next.clone());
+            prefetch(self.cap, next);
+        }
+        self.rows(first, length)
+    }
+
     fn row(&self, row: usize) -> (i64, i64) {
         self.rows(row, 1).at(0)
     }
 
-    /// The order of rows that are equal in all else.
-    fn by_id(&self, a: u32, b: u32) -> Ordering {
-        let id = |row: u32| self.id.map_or(u64::from(row), |id| id[row as usize]);
-        id(a).cmp(&id(b)).then(a.cmp(&b))
+    /// The last tie key of a row.
+    fn id(&self, row: u32) -> u64 {
+        self.id.map_or(u64::from(row), |id| id[row as usize])
+    }
+
+    /// The last tie keys of a run of rows.
+    #[inline(always)]
+    fn ids(&self, first: usize, ids: &mut [u64]) {
+        if let Some(id) = self.id {
+            ids.copy_from_slice(&id[first..first + ids.len()]);
+        } else {
+            for (id, row) in ids.iter_mut().zip(first as u64..) {
+                *id = row;
+            }
+        }
+    }
+
+    /// The key by which rows with steps at one level come: of what is kept the last to give
+    /// is the first to keep.
+    fn key(&self, row: u32) -> u64 {
+        let id = self.id(row);
+        if self.shared == Shared::Kept { !id } else { id }
+    }
+
+    /// The keys of a run of rows.
+    #[inline(always)]
+    fn keys(&self, first: usize, keys: &mut [u64]) {
+        self.ids(first, keys);
+        if self.shared == Shared::Kept {
+            for key in keys {
+                *key = !*key;
+            }
+        }
     }
 
     /// Takes everything; what is asked beyond it stays unfilled.
-    fn all(&self, request: &Request) -> Allocation {
+    fn all(&self, request: &Request, taken: &mut [i64]) -> Outcome {
         let rows = self.rows(0, self.weight.len());
-        let taken: Vec<i64> = (0..self.weight.len()).map(|row| rows.at(row).1).collect();
-        let total: u128 = taken.iter().map(|&units| units as u128).sum();
-        Allocation { taken, unfilled: request.amount - total, level: None, rescans: 0 }
+        let mut total = 0;
+        for (row, taken) in taken.iter_mut().enumerate() {
+            *taken = rows.at(row).1;
+            total += *taken as u128;
+        }
+        Outcome { unfilled: request.amount - total, level: None, rescans: 0 }
     }
 
     /// Names the first value that is out of range.

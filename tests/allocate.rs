@@ -21,13 +21,14 @@ fn the_cut_accounts_end_at_one_leverage() {
     let (lots, equity) = ([60, 50, 40, 30], [300, 500, 800, 1500]);
     let found = run(&equity, &lots, &request(80, Shared::Kept, Rounding::Quota));
     assert_eq!(found.taken, [47, 28, 5, 0]);
-    assert_eq!(found.level, Some((7, 160)));
+    assert_eq!(found.outcome.level, Some((7, 160)));
 }
 
 #[test]
 fn what_cannot_be_given_is_unfilled() {
     let found = run(&[1, 0, 2], &[5, 5, 5], &request(20, Shared::Taken, Rounding::Quota));
-    assert_eq!((found.taken, found.unfilled, found.level), (vec![5, 0, 5], 10, None));
+    assert_eq!(found.taken, [5, 0, 5]);
+    assert_eq!((found.outcome.unfilled, found.outcome.level), (10, None));
 }
 
 #[test]
@@ -58,6 +59,16 @@ fn sums_wider_than_a_word_are_exact() {
     }
 }
 
+#[test]
+fn one_unit_of_large_sizes_comes_to_an_end() {
+    // The level of one step and that of all shares are the same number here but for rounding.
+    let weight: Vec<i64> = (0..200).map(|row| (1 << 50) - 977 * row * row * 30_011).collect();
+    let cap: Vec<i64> = weight.iter().map(|weight| weight / 3).collect();
+    let ask = Request { sample: 2, ..request(1, Shared::Kept, Rounding::Smallest) };
+    let found = run(&weight, &cap, &ask);
+    assert_eq!(found.taken.iter().sum::<i64>(), 1);
+}
+
 fn column() -> impl Strategy<Value = Vec<i64>> {
     let value = prop_oneof![0..20i64, 0..1_000_000i64, 0..1i64 << 51, Just((1i64 << 51) - 1)];
     prop::collection::vec(value, 200)
@@ -76,12 +87,12 @@ proptest! {
         let ask = request(capacity * part / 1000, shared, rounding);
         let whole = run(&weight, &cap, &ask);
         let total: u128 = whole.taken.iter().map(|&units| units as u128).sum();
-        prop_assert_eq!(total + whole.unfilled, ask.amount);
+        prop_assert_eq!(total + whole.outcome.unfilled, ask.amount);
         prop_assert!(whole.taken.iter().zip(&cap).all(|(taken, cap)| (0..=*cap).contains(taken)));
         for level in Level::available() {
             let found = run(&weight, &cap, &Request { sample, level, ..ask });
             prop_assert_eq!(&found.taken, &whole.taken);
-            prop_assert_eq!(found.level, whole.level);
+            prop_assert_eq!(found.outcome.level, whole.outcome.level);
         }
     }
 }

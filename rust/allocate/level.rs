@@ -14,6 +14,8 @@ use crate::simd::{Task, dispatch};
 
 /// Distance, in parts of one, beyond which floats tell the order of two ratios.
 pub const DOUBT: f64 = 1.0 / (1u64 << 48) as f64;
+/// Rows of a block in doubt beyond which those that are tied are counted.
+const MANY: u64 = BLOCK as u64 / 16;
 /// Rows among which the level is found without another sample.
 const FEW_ROWS: usize = 1 << 12;
 
@@ -46,7 +48,8 @@ pub fn find(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<F
             }
             _ => Bracket::ALL,
         };
-        let sums = scan(view, bracket)?;
+        let tie = sample.as_ref().filter(|_| !view.is_plain).and_then(|each| each.tie(bracket));
+        let sums = scan(view, bracket, tie)?;
         if amount >= sums.capacity {
             return Ok(None);
         }
@@ -55,7 +58,7 @@ pub fn find(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<F
             let ratio = Ratio::new(shared, sums.capacity);
             return Ok(Some(Found { ratio, shared, open: sums.capacity, sample }));
         }
-        if let Some((ratio, open)) = narrow(view, sums, shared, bracket) {
+        if let Some((ratio, open)) = narrow(view, sums, shared, bracket, tie) {
             return Ok(Some(Found { ratio, shared, open, sample }));
         }
         *rescans += 1;
@@ -72,6 +75,8 @@ struct Sums {
     full: u128,
     /// Weights of the rows that are open above it.
     open: u128,
+    /// Weights and caps of rows that are full at one level, which many are.
+    tied: (u128, u128),
     /// Weights and caps of the rest.
     weight: Vec<i64>,
     cap: Vec<i64>,
@@ -88,7 +93,7 @@ impl Sums {
     }
 }
 
-fn scan(view: &View<'_>, bracket: Bracket) -> Result<Sums> {
+fn scan(view: &View<'_>, bracket: Bracket, tie: Option<(i64, i64)>) -> Result<Sums> {
     let starts: Vec<usize> = (0..view.weight.len()).step_by(CHUNK).collect();
     let parts: Vec<Option<Sums>> = starts
         .par_iter()
@@ -96,7 +101,7 @@ fn scan(view: &View<'_>, bracket: Bracket) -> Result<Sums> {
             let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
             let is_kept = view.shared == Shared::Kept;
             let mut sums = Sums::default();
-            let pass = Pass { rows, bracket, is_kept, is_plain, sums: &mut sums };
+            let pass = Pass { rows, bracket, tie, is_kept, is_plain, sums: &mut sums };
             dispatch(view.level, pass).then_some(sums)
         })
         .collect();
@@ -110,6 +115,7 @@ fn scan(view: &View<'_>, bracket: Bracket) -> Result<Sums> {
         all.capacity += part.capacity;
         all.full += part.full;
         all.open += part.open;
+        all.tied = (all.tied.0 + part.tied.0, all.tied.1 + part.tied.1);
         all.weight.extend_from_slice(&part.weight);
         all.cap.extend_from_slice(&part.cap);
     }
@@ -119,6 +125,8 @@ fn scan(view: &View<'_>, bracket: Bracket) -> Result<Sums> {
 struct Pass<'a> {
     rows: Rows<'a>,
     bracket: Bracket,
+    /// Weight and cap of a row whose equals are counted.
+    tie: Option<(i64, i64)>,
     is_kept: bool,
     is_plain: bool,
     sums: &'a mut Sums,
@@ -130,7 +138,7 @@ impl Task for Pass<'_> {
 
     #[inline(always)]
     fn run(self) -> bool {
-        let Self { rows, bracket, is_kept, is_plain, sums } = self;
+        let Self { rows, bracket, tie, is_kept, is_plain, sums } = self;
         let count = rows.weight.len();
         for start in (0..count).step_by(BLOCK) {
             let end = count.min(start + BLOCK);
@@ -142,7 +150,7 @@ impl Task for Pass<'_> {
                     return false;
                 }
                 sums.capacity += total as u128;
-            } else if !part.split(bracket, is_kept, sums) {
+            } else if !part.split(bracket, tie, is_kept, sums) {
                 return false;
             }
         }
@@ -164,8 +172,15 @@ impl Rows<'_> {
 
     /// Sums what is surely full and surely open, and keeps the rest; whether all is in range.
     #[inline(always)]
-    fn split(self, bracket: Bracket, is_kept: bool, sums: &mut Sums) -> bool {
+    fn split(
+        self,
+        bracket: Bracket,
+        tie: Option<(i64, i64)>,
+        is_kept: bool,
+        sums: &mut Sums,
+    ) -> bool {
         let mut rest = [0u8; BLOCK];
+        let mut count = 0u64;
         let (mut capacity, mut full, mut open, mut seen) = (0i64, 0i64, 0i64, 0u64);
         let low = bracket.low * (1.0 - DOUBT);
         let high = bracket.high * (1.0 + DOUBT);
@@ -182,6 +197,7 @@ impl Rows<'_> {
             full = full.wrapping_add(if is_full { cap } else { 0 });
             open = open.wrapping_add(if is_open { weight } else { 0 });
             rest[place] = u8::from(!(is_full | is_open));
+            count += u64::from(!(is_full | is_open));
         }
         if seen >> 51 != 0 {
             return false;
@@ -189,6 +205,10 @@ impl Rows<'_> {
         sums.capacity += capacity as u128;
         sums.full += full as u128;
         sums.open += open as u128;
+        if let Some(tie) = tie.filter(|_| count > MANY) {
+            let (weight, cap) = self.count(tie, &mut rest);
+            sums.tied = (sums.tied.0 + weight as u128, sums.tied.1 + cap as u128);
+        }
         each_marked(&rest, |place| {
             let row = self.at(place);
             if row.1 > 0 {
@@ -199,13 +219,37 @@ impl Rows<'_> {
     }
 }
 
+impl Rows<'_> {
+    /// Takes the rows that are full at the level of one row out of the rest: their sums.
+    #[inline(always)]
+    fn count(self, tie: (i64, i64), rest: &mut [u8; BLOCK]) -> (i64, i64) {
+        let (mut weights, mut caps) = (0i64, 0i64);
+        for place in 0..self.weight.len() {
+            let (weight, cap) = self.at(place);
+            let (one, other) = (float(cap) * float(tie.0), float(tie.1) * float(weight));
+            // Products below 2^102 whose floats are this near differ by less than 2^56.
+            let is_near = (one - other).abs() <= one * DOUBT;
+            let is_same = cap.wrapping_mul(tie.0) == tie.1.wrapping_mul(weight);
+            let is_tied = is_near && is_same && rest[place] == 1;
+            weights += if is_tied { weight } else { 0 };
+            caps += if is_tied { cap } else { 0 };
+            rest[place] &= u8::from(!is_tied);
+        }
+        (weights, caps)
+    }
+}
+
 /// Narrows the bracket by samples of the rest until few rows are left, and solves for these.
 fn narrow(
     view: &View<'_>,
     mut sums: Sums,
     shared: u128,
     bracket: Bracket,
+    tie: Option<(i64, i64)>,
 ) -> Option<(Ratio, u128)> {
+    if let Some(tie) = tie {
+        sums = settle(sums, tie, shared);
+    }
     while sums.weight.len() > FEW_ROWS {
         let Some(inner) = inner_bracket(view, &sums, shared) else {
             break;
@@ -214,6 +258,7 @@ fn narrow(
         let pass = Pass {
             rows: sums.rest(),
             bracket: inner,
+            tie: None,
             is_kept: false,
             is_plain: false,
             sums: &mut next,
@@ -252,31 +297,53 @@ fn holds(sums: &Sums, shared: u128, bracket: Bracket) -> bool {
     at_low < need * slack - scale && need < at_high * slack - scale
 }
 
+/// Decides about the rows that are tied, and about those that this decides with them.
+fn settle(sums: Sums, tie: (i64, i64), shared: u128) -> Sums {
+    let (mut full, mut open) = (sums.full, sums.open);
+    let mut rows: Vec<(i64, i64)> = sums.weight.into_iter().zip(sums.cap).collect();
+    let rest = halve(&mut rows, tie, sums.tied, shared, (&mut full, &mut open));
+    let (weight, cap) = rest.iter().copied().unzip();
+    Sums { full, open, weight, cap, ..Sums::default() }
+}
+
 /// The exact level, and the weight that is open there.
 fn solve(sums: Sums, amount: u128) -> Option<(Ratio, u128)> {
     let (mut full, mut open) = (sums.full, sums.open);
     let mut rows: Vec<(i64, i64)> = sums.weight.into_iter().zip(sums.cap).collect();
     let mut rows = rows.as_mut_slice();
     while let Some(&pivot) = rows.get(rows.len() / 2) {
-        let (less, same) = partition(rows, pivot);
-        let (caps, weights) = rows[..same].iter().fold((0, 0), add);
-        let (_, above) = rows[same..].iter().fold((0, 0), add);
-        let need = amount.checked_sub(full + caps);
-        // Whether the rows at the pivot's own level hold the amount or more.
-        let is_reached = need.is_none_or(|need| {
-            multiply(pivot.1 as u128, open + above) >= multiply(need, pivot.0 as u128)
-        });
-        if is_reached {
-            let (_, below) = rows[..less].iter().fold((0, 0), add);
-            open += above + (weights - below);
-            rows = &mut rows[..less];
-        } else {
-            full += caps;
-            rows = &mut rows[same..];
-        }
+        rows = halve(rows, pivot, (0, 0), amount, (&mut full, &mut open));
     }
     let need = amount.checked_sub(full)?;
     (open > 0).then(|| (Ratio::new(need, open), open))
+}
+
+/// Decides about the rows on one side of a pivot and those at its level; the rows left.
+///
+/// `tied` are weights and caps of rows at the level of the pivot that are not listed.
+fn halve<'a>(
+    rows: &'a mut [(i64, i64)],
+    pivot: (i64, i64),
+    tied: (u128, u128),
+    amount: u128,
+    (full, open): (&mut u128, &mut u128),
+) -> &'a mut [(i64, i64)] {
+    let (less, same) = partition(rows, pivot);
+    let (caps, weights) = rows[..same].iter().fold((tied.1, tied.0), add);
+    let (_, above) = rows[same..].iter().fold((0, 0), add);
+    let need = amount.checked_sub(*full + caps);
+    // Whether the rows at the pivot's own level hold the amount or more.
+    let is_reached = need.is_none_or(|need| {
+        multiply(pivot.1 as u128, *open + above) >= multiply(need, pivot.0 as u128)
+    });
+    if is_reached {
+        let (_, below) = rows[..less].iter().fold((0, 0), add);
+        *open += above + (weights - below);
+        &mut rows[..less]
+    } else {
+        *full += caps;
+        &mut rows[same..]
+    }
 }
 
 fn add(sums: (u128, u128), row: &(i64, i64)) -> (u128, u128) {

@@ -2,14 +2,19 @@
 
 use super::Rows;
 use super::ratio::float;
-use crate::simd::{Level, Task, dispatch};
+use crate::load::whole;
+use crate::simd::{Level, Task, dispatch, prefetch};
 
 /// Rows of a sampled run: they cost one cache line a column where single rows cost one each.
 const RUN: usize = 4;
+/// Picked rows that are asked for ahead of the one that is read.
+const AHEAD: usize = 32 * RUN;
 /// Sampled standard errors to either side.
 const ERRORS: f64 = 3.0;
 /// Rows of average size that the sample may be off by, beyond its error.
 const FEW: f64 = 4.0;
+/// Part of the sample, one in so many, that is worth to be counted as a tie.
+const FEW_TIES: usize = 100;
 /// Most doublings or halvings of a step.
 const STEPS: usize = 16;
 
@@ -51,6 +56,19 @@ pub fn pick(count: usize, size: usize) -> Option<Vec<u32>> {
     Some(starts.flat_map(|start| start..count.min(start + RUN)).map(|row| row as u32).collect())
 }
 
+/// Number, weight and cap of picked rows; memory is asked for them some time before they come.
+pub fn visit<'a>(rows: Rows<'a>, picked: &'a [u32]) -> impl Iterator<Item = (u32, i64, i64)> + 'a {
+    picked.iter().enumerate().map(move |(turn, &row)| {
+        if let Some(&next) = picked.get(turn + AHEAD) {
+            let next = next as usize;
+            prefetch(rows.weight, next..next + 1);
+            prefetch(rows.cap, next..next + 1);
+        }
+        let (weight, cap) = rows.at(row as usize);
+        (row, weight, cap)
+    })
+}
+
 /// What a sample is to reach.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
@@ -66,9 +84,8 @@ impl Sample {
         let count = rows.weight.len();
         let picked = pick(count, size)?;
         let scale = count as f64 / picked.len() as f64;
-        let mut keyed: Vec<(f64, (f64, f64))> = picked
-            .iter()
-            .map(|&row| rows.at(row as usize))
+        let mut keyed: Vec<(f64, (f64, f64))> = visit(rows, &picked)
+            .map(|(_, weight, cap)| (weight, cap))
             .filter(|row| row.0 > 0)
             .map(|(weight, cap)| (float(weight), float(cap)))
             .map(|row| (row.1 / row.0, row))
@@ -103,6 +120,18 @@ impl Sample {
         Bracket { low: low.unwrap_or(0.0), high: high.unwrap_or(f64::INFINITY) }
     }
 
+    /// Weight and cap of those rows in a bracket that the most are equal to; none where few are.
+    pub fn tie(&self, bracket: Bracket) -> Option<(i64, i64)> {
+        let ratio = |row: &(f64, f64)| row.1 / row.0;
+        let from = self.rows.partition_point(|row| ratio(row) < bracket.low);
+        let to = self.rows.partition_point(|row| ratio(row) <= bracket.high);
+        let runs =
+            self.rows[from..to.max(from)].chunk_by(|a, b| ratio(a).total_cmp(&ratio(b)).is_eq());
+        let run = runs.max_by_key(|run| run.len())?;
+        let (weight, cap) = run[run.len() / 2];
+        (run.len() * FEW_TIES > self.rows.len()).then(|| (whole(weight) as i64, whole(cap) as i64))
+    }
+
     /// What is held at the level at which each row is full, the caps in front, the weight after.
     fn totals(&self, open: f64) -> Vec<(f64, f64, f64)> {
         let mut weight = open + self.rows.iter().map(|row| row.0).sum::<f64>();
@@ -129,7 +158,14 @@ impl Sample {
     ///
     /// `start` is the level without rounding: the sum there is `amount`, in whole units less.
     /// What rounding takes away, up to one unit a row, is estimated from the sample.
-    pub fn bracket_of_steps(&self, start: f64, weights: f64, margin: f64, simd: Level) -> Bracket {
+    /// Beside the bracket: how many steps of the sample lie in it up to the level, and the error.
+    pub fn bracket_of_steps(
+        &self,
+        start: f64,
+        weights: f64,
+        margin: f64,
+        simd: Level,
+    ) -> (Bracket, f64, f64) {
         let open: Vec<(f64, f64)> =
             self.rows.iter().copied().filter(|row| row.1 > start * row.0).collect();
         // Units more than at the start, and the error of that estimate.
@@ -151,7 +187,7 @@ impl Sample {
         let mut doublings = 0;
         while !is_above(start + step) {
             if doublings == STEPS {
-                return Bracket { low: start, high: f64::INFINITY };
+                return (Bracket { low: start, high: f64::INFINITY }, 0.0, f64::INFINITY);
             }
             doublings += 1;
             step *= 2.0;
@@ -176,7 +212,9 @@ impl Sample {
                 high = middle;
             }
         }
-        Bracket { low: start + sure.0, high: start + sure.1 }
+        let bracket = Bracket { low: start + sure.0, high: start + sure.1 };
+        let (gain, error) = gain(bracket.low);
+        (bracket, -gain / self.scale, error / self.scale)
     }
 }
 

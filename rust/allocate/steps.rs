@@ -4,11 +4,13 @@
 //! step, counted from the lowest, which fills the amount; rows that stand exactly on it differ by
 //! their ids alone.
 
+use std::cmp::Ordering;
+
 use rayon::prelude::*;
 
 use super::level::{DOUBT, Found};
 use super::ratio::{Multiple, Ratio, float};
-use super::sample::Bracket;
+use super::sample::{Bracket, pick, visit};
 use super::{BLOCK, Rows, Shared, View, each_marked};
 use crate::columns::LIMIT;
 use crate::load::whole;
@@ -17,31 +19,110 @@ use crate::simd::{Level, Task, dispatch};
 
 /// Steps a row, on average, that are listed one by one.
 const FEW_STEPS: u128 = 4;
+/// Steps of a sampled row beyond which no step of the sample is looked for.
+const MOST_STEPS: i64 = 64;
+/// Sampled standard errors to either side.
+const ERRORS: f64 = 3.0;
+/// Rows of a block with open steps beyond which ids are asked.
+const MANY: u64 = BLOCK as u64 / 16;
 
 /// Writes the units taken of every row; the level.
-pub fn deal(view: &View<'_>, found: &Found, shared: &mut [i64], rescans: &mut u32) -> (u128, u128) {
+pub fn deal(view: &View<'_>, found: &Found, taken: &mut [i64], rescans: &mut u32) -> (u128, u128) {
     let mut margin = 1.0;
     loop {
-        let bracket = match &found.sample {
-            Some(sample) if margin < 100.0 => {
-                let (start, open) = (found.ratio.float, found.open as f64);
-                sample.bracket_of_steps(start, open, margin, view.level)
+        let cut = guess(view, found, margin);
+        let (ranges, dealt) = pass(view, &cut, taken);
+        let need = u128::try_from(found.shared as i128 - dealt).ok();
+        let level = need.and_then(|need| Some((find(&ranges, need, view.level)?, need)));
+        if let Some((level, need)) = level {
+            let last = settle(view, taken, &ranges, level, need);
+            if cut.holds(&last) {
+                return level.ratio().parts();
             }
-            _ => Bracket { low: found.ratio.float, high: f64::INFINITY },
-        };
-        let (ranges, dealt) = pass(view, bracket, shared);
-        let need = found.shared as i128 - dealt;
-        let level = u128::try_from(need).ok().and_then(|need| find(&ranges, need, view.level));
-        if let Some(level) = level.filter(|level| bracket.holds(level.ratio().float)) {
-            settle(view, shared, &ranges, level, need as u128);
-            if view.shared == Shared::Kept {
-                keep(view, shared);
-            }
-            return level.ratio().parts();
         }
         *rescans += 1;
         margin *= 8.0;
     }
+}
+
+/// Levels, and steps on them, between which the last step that is dealt out is expected.
+struct Cut {
+    bracket: Bracket,
+    /// The steps before this one are dealt out.
+    low: Option<Claim>,
+    /// The steps after this one are not.
+    high: Option<Claim>,
+}
+
+/// A row's step; steps are ordered by their ratio, then by this id.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    step: Step,
+    id: u64,
+}
+
+impl Claim {
+    fn order(&self, other: &Self) -> Ordering {
+        let product = |a: Step, b: Step| i128::from(a.units) * i128::from(b.weight);
+        let (own, others) = (product(self.step, other.step), product(other.step, self.step));
+        own.cmp(&others).then(self.id.cmp(&other.id))
+    }
+}
+
+impl Cut {
+    /// Whether a step lies within, so that all beyond were dealt with rightly.
+    fn holds(&self, claim: &Claim) -> bool {
+        let level = claim.step.ratio().float;
+        // The floats of two equal levels may differ, by less than the ends are moved apart.
+        let slack = DOUBT / 4.0;
+        let (low, high) = (self.bracket.low * (1.0 - slack), self.bracket.high * (1.0 + slack));
+        (Bracket { low, high }).holds(level)
+            && self.low.is_none_or(|low| low.order(claim).is_le())
+            && self.high.is_none_or(|high| high.order(claim).is_ge())
+    }
+}
+
+/// Where the sample expects the last step.
+fn guess(view: &View<'_>, found: &Found, margin: f64) -> Cut {
+    let start = found.ratio.float;
+    let everything =
+        Cut { bracket: Bracket { low: start, high: f64::INFINITY }, low: None, high: None };
+    let Some(sample) = found.sample.as_ref().filter(|_| margin < 100.0) else {
+        return everything;
+    };
+    let (bracket, place, error) =
+        sample.bracket_of_steps(start, found.open as f64, margin, view.level);
+    let Some(picked) = pick(view.weight.len(), view.sample) else {
+        return Cut { bracket, ..everything };
+    };
+    let mut claims = Vec::new();
+    for (row, weight, cap) in visit(view.rows(0, view.weight.len()), &picked) {
+        let [from, to] = ends(bracket).map(|level| floor(weight, cap, level));
+        if to - from > MOST_STEPS {
+            return Cut { bracket, ..everything };
+        }
+        let id = view.key(row);
+        claims.extend((from + 1..=to).map(|units| Claim { step: Step { units, weight }, id }));
+    }
+    // What lies at one level is told apart by ids, of which the sample has drawn some.
+    let error = error + margin * ERRORS * (claims.len() as f64).sqrt() / 2.0;
+    claims.sort_unstable_by(Claim::order);
+    let low = (place >= error).then(|| claims.get((place - error) as usize).copied()).flatten();
+    Cut { bracket, low, high: claims.get((place + error) as usize).copied() }
+}
+
+/// The ends of a bracket, a little further apart than floats may err.
+#[inline(always)]
+fn ends(bracket: Bracket) -> [f64; 2] {
+    [bracket.low * (1.0 - DOUBT), bracket.high * (1.0 + DOUBT)]
+}
+
+/// Units of a row at a level.
+#[inline(always)]
+fn floor(weight: i64, cap: i64, level: f64) -> i64 {
+    let units = (level * float(weight)).floor();
+    // A comparison with NaN, infinity times no weight, is false: the cap, which is zero.
+    if units < float(cap) { whole(units) as i64 } else { cap }
 }
 
 /// A row with steps between the ends of a bracket: those above `from`, up to `to`.
@@ -66,25 +147,13 @@ impl Step {
     }
 }
 
-/// From what is kept to what is taken.
-fn keep(view: &View<'_>, shared: &mut [i64]) {
-    shared.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, units)| {
-        let rows = view.rows(chunk * CHUNK, units.len());
-        for (place, units) in units.iter_mut().enumerate() {
-            *units = rows.at(place).1 - *units;
-        }
-    });
-}
-
-/// Writes the sure units of every row; rows with steps in the bracket, and the sum of the units.
-fn pass(view: &View<'_>, bracket: Bracket, shared: &mut [i64]) -> (Vec<Range>, i128) {
-    let sides: Vec<Side> = shared
+/// Writes the sure units of every row; rows with steps in the cut, and the sum of the units.
+fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Range>, i128) {
+    let sides: Vec<Side> = taken
         .par_chunks_mut(CHUNK)
         .enumerate()
-        .map(|(chunk, shared)| {
-            let first = chunk * CHUNK;
-            let rows = view.rows(first, shared.len());
-            dispatch(view.level, Chunk { rows, bracket, first, shared })
+        .map(|(chunk, taken)| {
+            dispatch(view.level, Chunk { view, cut, first: chunk * CHUNK, taken })
         })
         .collect();
     let dealt = sides.iter().map(|side| side.units).sum();
@@ -101,10 +170,10 @@ struct Side {
 }
 
 struct Chunk<'a> {
-    rows: Rows<'a>,
-    bracket: Bracket,
+    view: &'a View<'a>,
+    cut: &'a Cut,
     first: usize,
-    shared: &'a mut [i64],
+    taken: &'a mut [i64],
 }
 
 impl Task for Chunk<'_> {
@@ -112,42 +181,89 @@ impl Task for Chunk<'_> {
 
     #[inline(always)]
     fn run(self) -> Side {
-        let Self { rows, bracket, first, shared } = self;
+        let Self { view, cut, first, taken } = self;
+        let is_kept = view.shared == Shared::Kept;
         let mut side = Side { units: 0, ranges: Vec::new() };
-        for (block, shared) in shared.chunks_mut(BLOCK).enumerate() {
-            let (start, end) = (block * BLOCK, block * BLOCK + shared.len());
-            let part =
-                Rows { weight: &rows.weight[start..end], cap: &rows.cap[start..end], ..rows };
-            part.steps(bracket, first + start, shared, &mut side);
+        let mut block = Block { from: [0; BLOCK], to: [0; BLOCK], ids: [0; BLOCK] };
+        for (turn, taken) in taken.chunks_mut(BLOCK).enumerate() {
+            let first = first + turn * BLOCK;
+            let rows = view.block(first, taken.len());
+            if block.bound(rows, ends(cut.bracket)) > MANY {
+                // Ties at one level: their ids tell them apart.
+                view.keys(first, &mut block.ids[..taken.len()]);
+                block.tighten(rows, cut);
+            }
+            side.units += i128::from(block.from[..taken.len()].iter().sum::<i64>());
+            block.write(rows, is_kept, first, taken, &mut side.ranges);
         }
         side
     }
 }
 
-impl Rows<'_> {
+/// Rows of a block: their units before and after the steps that the cut leaves open.
+struct Block {
+    from: [i64; BLOCK],
+    to: [i64; BLOCK],
+    ids: [u64; BLOCK],
+}
+
+impl Block {
+    /// Units at the ends of the bracket; how many rows have steps between.
     #[inline(always)]
-    fn steps(self, bracket: Bracket, first: usize, shared: &mut [i64], side: &mut Side) {
-        let mut tops = [0i64; BLOCK];
-        let mut marks = [0u8; BLOCK];
-        let mut units = 0i64;
-        let low = bracket.low * (1.0 - DOUBT);
-        let high = bracket.high * (1.0 + DOUBT);
-        for place in 0..shared.len().min(self.weight.len()).min(self.cap.len()) {
-            let (weight, cap) = self.at(place);
-            let (w, c) = (float(weight), float(cap));
-            let (low, high) = ((low * w).floor(), (high * w).floor());
-            // A comparison with NaN, infinity times no weight, is false: the cap, which is zero.
-            let base = if low < c { whole(low) as i64 } else { cap };
-            let top = if high < c { whole(high) as i64 } else { cap };
-            shared[place] = base;
-            tops[place] = top;
-            units += base;
-            marks[place] = u8::from(base < top);
+    fn bound(&mut self, rows: Rows<'_>, [low, high]: [f64; 2]) -> u64 {
+        let mut count = 0;
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
+            let (weight, cap) = rows.at(place);
+            let (from, to) = (floor(weight, cap, low), floor(weight, cap, high));
+            count += u64::from(from < to);
+            self.from[place] = from;
+            self.to[place] = to;
         }
-        side.units += i128::from(units);
+        count
+    }
+
+    /// Drops the steps before and after the ends of the cut, exactly.
+    #[inline(always)]
+    fn tighten(&mut self, rows: Rows<'_>, cut: &Cut) {
+        if let Some(low) = cut.low {
+            let ratio = low.step.ratio().words::<i64>();
+            for place in 0..rows.weight.len().min(BLOCK) {
+                let (units, rest) = ratio.of(rows.weight[place].max(0), LIMIT);
+                let is_after = rest == 0 && self.ids[place] >= low.id;
+                let units = units - i64::from(is_after);
+                self.from[place] = units.max(self.from[place]).min(self.to[place]);
+            }
+        }
+        if let Some(high) = cut.high {
+            let ratio = high.step.ratio().words::<i64>();
+            for place in 0..rows.weight.len().min(BLOCK) {
+                let (units, rest) = ratio.of(rows.weight[place].max(0), LIMIT);
+                let is_after = rest == 0 && self.ids[place] > high.id;
+                let units = units - i64::from(is_after);
+                self.to[place] = units.max(self.from[place]).min(self.to[place]);
+            }
+        }
+    }
+
+    /// Writes the units that are sure, and lists the rows that have open steps.
+    #[inline(always)]
+    fn write(
+        &self,
+        rows: Rows<'_>,
+        is_kept: bool,
+        first: usize,
+        taken: &mut [i64],
+        ranges: &mut Vec<Range>,
+    ) {
+        let mut marks = [0u8; BLOCK];
+        for place in 0..taken.len().min(rows.weight.len()).min(rows.cap.len()).min(BLOCK) {
+            let from = self.from[place];
+            taken[place] = if is_kept { rows.at(place).1 - from } else { from };
+            marks[place] = u8::from(from < self.to[place]);
+        }
         each_marked(&marks, |place| {
-            let (row, weight) = ((first + place) as u32, self.weight[place]);
-            side.ranges.push(Range { row, weight, from: shared[place], to: tops[place] });
+            let (row, weight) = ((first + place) as u32, rows.weight[place]);
+            ranges.push(Range { row, weight, from: self.from[place], to: self.to[place] });
         });
     }
 }
@@ -267,8 +383,13 @@ fn middle(ranges: &[Range]) -> Option<Step> {
     Some(Step { units: row.from + (row.to - row.from + 1) / 2, weight: row.weight })
 }
 
-/// Deals out all steps up to the level; rows that stand on it, in the order of their ids.
-fn settle(view: &View<'_>, shared: &mut [i64], ranges: &[Range], level: Step, need: u128) {
+/// Deals out all steps up to the level; rows that stand on it, in the order of their keys.
+///
+/// The last step dealt out comes back.
+fn settle(view: &View<'_>, taken: &mut [i64], ranges: &[Range], level: Step, need: u128) -> Claim {
+    let sign = if view.shared == Shared::Kept { -1 } else { 1 };
+    // Rows of one id come in the order of the keys too; turned twice a row is itself.
+    let turn = |row: u32| if sign < 0 { !row } else { row };
     let ratio = level.ratio().words::<i64>();
     let mut dealt = 0;
     let mut on = Vec::new();
@@ -276,20 +397,16 @@ fn settle(view: &View<'_>, shared: &mut [i64], ranges: &[Range], level: Step, ne
         let (units, rest) = ratio.of(range.weight, LIMIT);
         let is_on = rest == 0 && range.from < units && units <= range.to;
         let units = (units - i64::from(is_on)).clamp(range.from, range.to);
-        shared[range.row as usize] = units;
+        taken[range.row as usize] += sign * (units - range.from);
         dealt += (units - range.from) as u128;
         if is_on {
-            on.push(range.row);
+            on.push((view.key(range.row), turn(range.row)));
         }
     }
-    let left = (need - dealt) as usize;
-    // Of what is taken the smaller id gives first; of what is kept it is the first to keep less.
-    let is_kept = view.shared == Shared::Kept;
-    let order = |a: &u32, b: &u32| if is_kept { view.by_id(*b, *a) } else { view.by_id(*a, *b) };
-    if left < on.len() {
-        on.select_nth_unstable_by(left, order);
+    let last = (need - dealt) as usize - 1;
+    on.select_nth_unstable(last);
+    for &(_, row) in &on[..=last] {
+        taken[turn(row) as usize] += sign;
     }
-    for &row in &on[..left] {
-        shared[row as usize] += 1;
-    }
+    Claim { step: level, id: on[last].0 }
 }

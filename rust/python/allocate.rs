@@ -1,10 +1,10 @@
 //! The seam of the allocation: weights, caps and ids in, units taken out.
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use super::{InputError, compute, level_of};
-use crate::allocate::{Candidates, Request, Rounding, Shared};
+use crate::allocate::{Candidates, Request, Rounding, Shared, allocate_into};
 
 /// Units taken, what is unfilled, the level, and passes repeated.
 type Allocated<'py> = (Bound<'py, PyArray1<i64>>, u128, Option<(u128, u128)>, u32);
@@ -43,6 +43,11 @@ pub fn allocate<'py>(
         is_within_weight,
         id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
     };
-    let found = compute(py, threads, || crate::allocate::allocate(&candidates, &request))??;
-    Ok((found.taken.into_pyarray(py), found.unfilled, found.level, found.rescans))
+    // NumPy asks for huge pages, which cost a fraction of what small ones do to come by.
+    let taken = PyArray1::zeros(py, candidates.weight.len(), false);
+    let mut units = taken.readwrite();
+    let into = units.as_slice_mut()?;
+    let found = compute(py, threads, || allocate_into(&candidates, &request, into))??;
+    drop(units);
+    Ok((taken, found.unfilled, found.level, found.rescans))
 }
