@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deleverage.errors import InputError, StateError
-from deleverage.policy import Contracts, SeededRing
+from deleverage.policy import (
+    Contracts,
+    SeededRing,
+)
 from deleverage.policy.both_sides import (
     deposit_delta,
     drift_delta,
@@ -95,7 +98,7 @@ def test_a_ring_refuses_what_it_cannot_read() -> None:
     """A side, a limit or prices that do not fit are one clear error."""
     candidates = Contracts(lots=ints([1]))
     ring = {"start": 0, "bankruptcy": Fraction(1), "bankruptcies": [None]}
-    with pytest.raises(InputError, match="side, limit, amount, start"):
+    with pytest.raises(InputError, match="side, limit, start"):
         SeededRing(side=0, **ring).allocate(candidates, 1)
     with pytest.raises(InputError, match="bankruptcies: expected 1, got 2"):
         SeededRing(side=1, **{**ring, "bankruptcies": [None, None]}).allocate(candidates, 1)
@@ -158,16 +161,25 @@ def test_an_index_refuses_what_it_cannot_hold() -> None:
 def test_payouts_are_what_was_collected_and_never_more_than_owed(
     owed: list[int], data: st.DataObject
 ) -> None:
-    """Floors plus the dust: exact in sum; without the dust nobody is paid above his share."""
+    """Floors, then the dust unit by unit: to the network, then from the last winner backwards."""
     collected = data.draw(st.integers(0, sum(owed) + 5))
     network = data.draw(st.none() | st.integers(0, len(owed) - 1))
     paid = share_payouts(owed, collected, network=network)
-    to = len(owed) - 1 if network is None else network
 
-    assert sum(paid) == min(collected, sum(owed))
-    for place, (got, due) in enumerate(zip(paid, owed, strict=True)):
-        exact = Fraction(due * min(collected, sum(owed)), sum(owed) or 1)
-        assert got == exact.numerator // exact.denominator or place == to
+    there = min(collected, sum(owed))
+    expected = [int(Fraction(due * there, sum(owed) or 1)) for due in owed]
+    queue = [*([] if network is None else [network]), *range(len(owed) - 1, -1, -1)]
+    for _ in range(there - sum(expected)):
+        place = next(place for place in queue if expected[place] < owed[place])
+        expected[place] += 1
+    assert paid == expected
+
+
+def test_dust_goes_to_the_last_who_is_owed_anything() -> None:
+    """A winner owed nothing is none; who is owed one unit gets one, and the one before the rest."""
+    assert share_payouts([3, 3, 0], 5) == [2, 3, 0]
+    assert share_payouts([5, 5, 5, 1], 11) == [3, 3, 4, 1]
+    assert share_payouts([0, 3, 3], 5, network=0) == [0, 2, 3]
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**9), st.integers(0, 10**9))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage import _core
+from deleverage.book import checks
 from deleverage.book.answers import (
     BookColumns,
     Head,
@@ -17,25 +18,16 @@ from deleverage.book.answers import (
     Uint8s,
     Uint64s,
 )
-from deleverage.book.checks import (
-    NO_IDS,
-    Arrays,
-    accounts_of,
-    checked_bands,
-    checked_rate,
-    columns_of,
-    ids_of,
-    side_of,
-)
+from deleverage.book.checks import Arrays
 from deleverage.errors import InputError
 from deleverage.model.frames import read_marks
 from deleverage.model.quantise import decimal_of
 from deleverage.model.records import Venue
-from deleverage.model.refusals import nearest_name, plain
 from deleverage.model.rules import Reason, ScoreRule, Weight
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.sources import FrameLike
+from deleverage.model.terms import Completion
 
 __all__ = ["Book"]
 
@@ -43,24 +35,37 @@ __all__ = ["Book"]
 class Book:
     """Positions of many markets, kept between ticks; make one by `from_frame` or `from_arrays`.
 
-    Positions are known by their `position_id`. A change is made as a whole or not at all.
+    Positions are known by their `position_id`. A change is made as a whole or not at all. A book of
+    an edition remembers its bands and weight of lights, and whether it offsets all or nothing.
     """
 
-    __slots__ = ("_codes", "_core", "_names", "_scales", "_threads")
+    __slots__ = (
+        *("_codes", "_core", "_held", "_lights", "_names", "_scales", "_tables", "_threads"),
+        "_wants_all",
+    )
 
     def __init__(
         self,
         core: _core.Book,
         *,
+        columns: Arrays,
+        accounts: Arrays,
         names: Sequence[str],
         scales: Sequence[MarketScale] | None = None,
+        venue: Venue | None = None,
         threads: int = 0,
     ) -> None:
         self._core = core
+        self._held = checks.names_of("columns", columns)
+        self._tables = checks.names_of("accounts", accounts)
         self._names = tuple(names)
         self._codes = {name: code for code, name in enumerate(names)}
         self._scales = None if scales is None else tuple(scales)
         self._threads = threads
+        self._lights, self._wants_all = (5, Weight.QUANTITY), False
+        if venue is not None:
+            self._lights = (venue.lights.bands, venue.lights.weight)
+            self._wants_all = venue.allocation.completion is Completion.ALL_OR_NOTHING
 
     @classmethod
     def from_frame(
@@ -91,6 +96,7 @@ class Book:
         Raises:
             InputError: as `Snapshot.prepare`.
         """
+        checks.check_edition(venue)
         snapshot = Snapshot.prepare(
             positions,
             marks=marks,
@@ -108,6 +114,9 @@ class Book:
     ) -> Self:
         """Keep the rows of a snapshot; a position's id is the snapshot's `position_id` column.
 
+        Where the edition's lights count accounts the book holds `owner` too: the place of a row's
+        account in `Snapshot.account_names`, or any other number for an account that is new.
+
         Args:
             snapshot: the book at one moment.
             derive_equity: as in `from_frame`.
@@ -116,6 +125,7 @@ class Book:
         Raises:
             InputError: equity shall follow the marks and the accounts hold none.
         """
+        checks.check_snapshot(snapshot)
         names = [scale.market for scale in snapshot.markets]
         accounts = dict(snapshot.accounts)
         is_derived = derive_equity and "equity" in accounts
@@ -123,18 +133,28 @@ class Book:
         if is_derived and "wallet_balance" not in accounts:
             accounts["wallet_balance"] = np.zeros_like(accounts["equity"])
         columns = {**snapshot.columns, "market": snapshot.market_codes}
+        if snapshot.venue.lights.weight is Weight.ACCOUNTS:
+            columns["owner"] = snapshot.account_codes
         core = _core.Book(
-            columns_of(columns),
-            accounts_of(accounts),
+            checks.columns_of(columns),
+            checks.accounts_of(accounts),
             [scale.rate for scale in snapshot.markets],
             [snapshot.rule(name).codes for name in names],
             "auto",
             is_derived,
-            threads,
+            checks.checked_threads(threads),
         )
         if is_derived and equity is not None:
             core.rebase(np.ascontiguousarray(equity))
-        return cls(core, names=names, scales=snapshot.markets, threads=threads)
+        return cls(
+            core,
+            columns=columns,
+            accounts=accounts,
+            names=names,
+            scales=snapshot.markets,
+            venue=snapshot.venue,
+            threads=threads,
+        )
 
     @classmethod
     def from_arrays(
@@ -165,17 +185,19 @@ class Book:
             InputError: a column the rule reads is missing, a value is out of range, or an id
                 stands there twice.
         """
-        rules = [rule] if isinstance(rule, ScoreRule) else list(rule)
+        tables: Arrays = {} if accounts is None else accounts
+        given = checks.checked_rates(rates)
         core = _core.Book(
-            columns_of(columns),
-            accounts_of(accounts or {}),
-            [checked_rate(f"rates[{code}]", rate) for code, rate in enumerate(rates)],
-            [one.codes for one in rules],
+            checks.columns_of(columns),
+            checks.accounts_of(tables),
+            given,
+            [one.codes for one in checks.rules_of(rule)],
             simd,
             derive_equity,
-            threads,
+            checks.checked_threads(threads),
         )
-        return cls(core, names=[str(code) for code in range(len(rates))], threads=threads)
+        names = [str(code) for code in range(len(given))]
+        return cls(core, columns=columns, accounts=tables, names=names, threads=threads)
 
     def __len__(self) -> int:
         return len(self._core)
@@ -209,7 +231,7 @@ class Book:
         Raises:
             InputError: as `from_arrays`; the book is then unchanged.
         """
-        self._core.upsert(columns_of(columns), self._threads)
+        self._core.upsert(checks.columns_of(columns, self._held), self._threads)
 
     def remove(self, position_id: Uint64s | Sequence[int]) -> None:
         """Take positions out.
@@ -220,7 +242,7 @@ class Book:
         Raises:
             InputError: the book does not hold one, or it is named twice; nothing is then removed.
         """
-        self._core.remove(ids_of("position_id", position_id))
+        self._core.remove(checks.ids_of("position_id", position_id))
 
     def update_accounts(self, rows: NDArray[np.uint32], accounts: Arrays) -> None:
         """Overwrite rows of the account table.
@@ -233,7 +255,9 @@ class Book:
             InputError: a row does not exist, a value is out of range, or a column is not the
                 book's; nothing is then changed.
         """
-        self._core.update_accounts(np.ascontiguousarray(rows, np.uint32), accounts_of(accounts))
+        self._core.update_accounts(
+            checks.account_rows_of(rows), checks.accounts_of(accounts, self._tables)
+        )
 
     def set_marks(self, marks: FrameLike) -> int:
         """Set the marks of one market or many; the others keep theirs.
@@ -262,38 +286,38 @@ class Book:
         Raises:
             InputError: there is no such market, or a rate is out of range or of the other kind.
         """
-        return self._core.set_rates([(code, checked_rate("rate", r)) for code, r in rates.items()])
+        return self._core.set_rates(checks.rates_by_code(rates, len(self._names)))
 
     def rerank(
         self,
         marks: FrameLike | None = None,
         *,
         rates: Mapping[int, Rate] | None = None,
-        bands: int = 5,
-        weight: Weight | str = Weight.QUANTITY,
+        bands: int | None = None,
+        weight: Weight | str | None = None,
     ) -> int:
         """Set marks and find the edges of all bands of all markets in one call.
 
         Args:
             marks: as in `set_marks`, or None.
             rates: as in `set_rates`, or None.
-            bands: 1 to 100.
-            weight: what the bands share out.
+            bands: as in `lights`.
+            weight: as in `lights`.
 
         Returns:
             The book's version that the edges hold for.
 
         Raises:
-            InputError: as `set_marks` and `set_rates`.
+            InputError: as `set_marks`, `set_rates` and `lights`; the book is then unchanged. Only a
+                derived equity that the new marks bring out of range is found after they are set.
         """
-        given = (
-            [] if rates is None else [(code, checked_rate("rate", r)) for code, r in rates.items()]
-        )
+        scale = self._scale(bands, weight)
+        given = [] if rates is None else checks.rates_by_code(rates, len(self._names))
         if marks is not None:
             given += self._rates_at(marks)
         if given:
             self._core.set_rates(given)
-        return self._core.find_edges(checked_bands(bands), str(weight), self._threads)
+        return self._core.find_edges(*scale, self._threads)
 
     def select(
         self,
@@ -306,25 +330,35 @@ class Book:
     ) -> Head:
         """Take exactly the head of one side's queue that offsets a quantity, at the marks in use.
 
+        Where the edition offsets all or nothing and the side cannot offset all, nobody is taken.
+        An account's own legs are not netted first, see `deleverage.plan`.
+
         Args:
             market: name or code.
             side: of the candidates, `long` or `short`.
             lots: to offset, more than 0 and less than 2**63.
-            excluded: (e,) uint64, positions that are no candidates.
+            excluded: (e,) uint64, no candidates; where equity follows the marks this takes a pass.
             is_ordered: the positions come in queue order.
 
         Returns:
             The positions, the lots closed of each, the cut and what is left.
 
         Raises:
-            InputError: no such market, or `side` or `lots` is out of range.
+            InputError: no such market or excluded position, or `side` or `lots` is out of range.
         """
-        if not 0 < lots < 2**63:
-            raise InputError(f"lots: expected more than 0 and less than 2**63, got {plain(lots)}")
-        barred = NO_IDS if excluded is None else np.unique(ids_of("excluded", excluded))
-        ids, closed, cut, partial, unfilled, is_kept, version = self._core.select(
-            self._code(market), side_of(side), lots, barred, is_ordered, self._threads
+        code, sign, lots = (
+            checks.code_of(market, self._codes),
+            checks.side_of(side),
+            checks.checked_lots(lots),
         )
+        barred = (
+            checks.NO_IDS if excluded is None else checks.held_ids("excluded", excluded, self._core)
+        )
+        ids, closed, cut, partial, unfilled, is_kept, version = self._core.select(
+            code, sign, lots, barred, bool(is_ordered), self._threads
+        )
+        if self._wants_all and unfilled:
+            ids, closed, cut, partial, unfilled = checks.NO_IDS, checks.NO_LOTS, None, None, lots
         return Head(
             position_id=ids,
             lots=closed,
@@ -349,7 +383,7 @@ class Book:
         Raises:
             InputError: the book does not hold one.
         """
-        return self._core.scores(ids_of("position_id", position_id))
+        return self._core.scores(checks.ids_of("position_id", position_id))
 
     def left_out(self, market: str | int, *, side: str) -> LeftOut:
         """List the positions of one side that have no place in the queue.
@@ -361,7 +395,9 @@ class Book:
         Raises:
             InputError: there is no such side.
         """
-        ids, codes = self._core.left_out(self._code(market), side_of(side), self._threads)
+        ids, codes = self._core.left_out(
+            checks.code_of(market, self._codes), checks.side_of(side), self._threads
+        )
         names = list(Reason)
         return LeftOut(position_id=ids, reasons=tuple(names[code] for code in codes))
 
@@ -371,21 +407,23 @@ class Book:
         Raises:
             InputError: the book does not hold it.
         """
-        return self._core.rank_of(int(ids_of("position_id", [position_id])[0]), self._threads)
+        asked = checks.ids_of("position_id", [position_id])
+        return self._core.rank_of(int(asked[0]), self._threads)
 
     def lights(
         self,
         position_id: Uint64s | Sequence[int] | None = None,
         *,
-        bands: int = 5,
-        weight: Weight | str = Weight.QUANTITY,
+        bands: int | None = None,
+        weight: Weight | str | None = None,
     ) -> Uint8s:
         """Light some positions, or all.
 
         Args:
             position_id: (k,) uint64, or None for every row in the order of `snapshot`.
-            bands: 1 to 100.
-            weight: quantity, entries, or accounts (needs `owner`).
+            bands: 1 to 100; the edition's if not given, 5 for a book of arrays.
+            weight: quantity, entries, or accounts (needs `owner`); the edition's if not given,
+                quantity for a book of arrays.
 
         Returns:
             (k,) uint8: `bands` is next in line, 1 the last, 0 not in the queue.
@@ -393,23 +431,23 @@ class Book:
         Raises:
             InputError: the book does not hold a position, or `bands` or `weight` is out of range.
         """
-        ids = None if position_id is None else ids_of("position_id", position_id)
-        return self._core.lights(ids, checked_bands(bands), str(weight), self._threads)
+        ids = None if position_id is None else checks.ids_of("position_id", position_id)
+        return self._core.lights(ids, *self._scale(bands, weight), self._threads)
 
     def light_bounds(
         self,
         market: str | int,
         *,
         side: str,
-        bands: int = 5,
-        weight: Weight | str = Weight.QUANTITY,
+        bands: int | None = None,
+        weight: Weight | str | None = None,
     ) -> tuple[LightBound, ...]:
         """Give the edges between one side's bands of lights.
 
         Args:
             market: name or code.
             side: `long` or `short`.
-            bands: 1 to 100.
+            bands: as in `lights`.
             weight: as in `lights`.
 
         Returns:
@@ -418,12 +456,13 @@ class Book:
         Raises:
             InputError: there is no such side, or `bands` or `weight` is out of range.
         """
+        scale = self._scale(bands, weight)
         found = self._core.light_bounds(
-            self._code(market), side_of(side), checked_bands(bands), str(weight), self._threads
+            checks.code_of(market, self._codes), checks.side_of(side), *scale, self._threads
         )
         return tuple(
             LightBound(
-                light=bands - edge,
+                light=scale[0] - edge,
                 position_id=one[0],
                 tier=one[1],
                 score=Fraction(one[3], one[4]),
@@ -443,16 +482,11 @@ class Book:
             version=found["version"],
         )
 
-    def _code(self, market: str | int) -> int:
-        if isinstance(market, str):
-            if market not in self._codes:
-                hint = nearest_name(market, self._codes)
-                raise InputError(f"market: expected a market of the book, got {market!r}{hint}")
-            return self._codes[market]
-        if isinstance(market, bool) or not 0 <= market < len(self._names):
-            most = len(self._names) - 1
-            raise InputError(f"market: expected a name or a code, 0 to {most}, got {plain(market)}")
-        return int(market)
+    def _scale(self, bands: int | None, weight: Weight | str | None) -> tuple[int, str]:
+        """Give bands and weight of lights, as asked or as the edition says."""
+        own_bands, own_weight = self._lights
+        asked = checks.checked_weight(own_weight if weight is None else weight, self._held)
+        return checks.checked_bands(own_bands if bands is None else bands), str(asked)
 
     def _rates_at(self, marks: FrameLike) -> list[tuple[int, Rate]]:
         if self._scales is None:
@@ -461,6 +495,6 @@ class Book:
         prices = table.numbers("mark_price").require(positive=True)
         found = []
         for row, name in enumerate(table.texts("market")):
-            code = self._code(str(name))
+            code = checks.code_of(str(name), self._codes)
             found.append((code, self._scales[code].at(decimal_of(prices.exact(row))).rate))
         return found

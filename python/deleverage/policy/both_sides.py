@@ -7,6 +7,7 @@ by. None of these venues ranks anybody.
 from dataclasses import dataclass
 
 from deleverage.errors import InputError, StateError
+from deleverage.policy.checks import check_whole
 
 __all__ = [
     "Socialised",
@@ -46,6 +47,7 @@ def drift_delta(loss: int, *, long: int, short: int) -> int:
         StateError: nobody holds anything; the venue refuses such a bankruptcy.
         InputError: a sign is wrong.
     """
+    check_whole(loss=loss, long=long, short=short)
     if loss > 0 or long < 0 or short > 0:
         raise InputError(f"loss, long, short: expected -, +, -, got {loss}, {long}, {short}")
     held = long - short
@@ -68,6 +70,7 @@ def deposit_delta(loss: int, *, deposits: int, interest: int) -> int:
     Raises:
         InputError: an amount is negative.
     """
+    check_whole(loss=loss, deposits=deposits, interest=interest)
     if min(loss, deposits, interest) < 0:
         raise InputError(f"amounts: expected 0 or more, got {loss}, {deposits}, {interest}")
     return -(-interest * loss // deposits) if deposits else 0
@@ -87,6 +90,7 @@ def mango_delta(loss: int, *, open_interest: int) -> int:
     Raises:
         InputError: a sign is wrong.
     """
+    check_whole(loss=loss, open_interest=open_interest)
     if loss > 0 or open_interest < 0:
         raise InputError(f"loss, open_interest: expected -, +, got {loss}, {open_interest}")
     return -loss // open_interest if open_interest else 0
@@ -106,6 +110,7 @@ def vertex_delta(loss: int, *, open_interest: int) -> int:
         InputError: a sign is wrong.
         StateError: nobody holds anything.
     """
+    check_whole(loss=loss, open_interest=open_interest)
     if loss > 0 or open_interest < 0:
         raise InputError(f"loss, open_interest: expected -, +, got {loss}, {open_interest}")
     if open_interest == 0:
@@ -126,6 +131,7 @@ def socialised_size(*, maker: int, long: int, short: int) -> Socialised:
     Raises:
         InputError: a size is negative.
     """
+    check_whole(maker=maker, long=long, short=short)
     if min(maker, long, short) < 0:
         raise InputError(f"sizes: expected 0 or more, got {maker}, {long}, {short}")
     return Socialised(long=min(maker + short, long), short=min(maker + long, short))

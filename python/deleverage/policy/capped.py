@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_array, check_range, whole_number
 from deleverage.policy.pro_rata import ProRata
 from deleverage.policy.space import Allocation, Space, column
 
@@ -44,14 +45,20 @@ def floor_caps(
     most `min(most x w, w - (floor - c))`, and never below zero (Chitra, App. D.1).
 
     Args:
-        profit: (n,) int64, money units, 0 or more.
-        collateral: (n,) int64, equity without the profit.
-        equity_floor: (n,) int64, equity that has to be left.
+        profit: (n,) int64, money units, 0 or more; all are below 2**51 either way.
+        collateral: (n,) int64, equity without the profit, signed.
+        equity_floor: (n,) int64, equity that has to be left, signed.
         most_ppm: largest haircut, 0 to 1,000,000.
 
     Raises:
-        InputError: `most_ppm` is out of range.
+        InputError: `most_ppm` or a value is out of range, or a column has another length.
     """
+    check_array("profit", profit)
+    check_range("profit", profit)
+    for name, values in (("collateral", collateral), ("equity_floor", equity_floor)):
+        check_array(name, values, len(profit), like="profit")
+        check_range(name, values, is_signed=True)
+    most_ppm = whole_number("most_ppm", most_ppm, low=None)
     if not 0 <= most_ppm <= PPM:
         raise InputError(f"most_ppm: expected 0 to {PPM}, got {most_ppm!r}")
     # In two parts: the product of profit and ppm does not fit 63 bits.

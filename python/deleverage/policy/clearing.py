@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deleverage.errors import InputError
+from deleverage.policy.checks import check_array, check_range, whole_number
 from deleverage.policy.shares import share
 
 __all__ = ["GainsHaircut", "gains_haircut", "tear_up"]
@@ -47,10 +47,15 @@ def gains_haircut(
             then is not cut, and one who is up is cut by no more than he is up with the day's gain.
 
     Raises:
-        InputError: the shortfall is negative, or a column has another length.
+        InputError: the shortfall is negative, a value is out of range (below 2**51 either way), or
+            a column has another length.
     """
-    if past is not None and len(past) != len(gains):
-        raise InputError(f"past: expected {len(gains)} rows as in gains, got {len(past)}")
+    shortfall = whole_number("shortfall", shortfall)
+    check_array("gains", gains)
+    check_range("gains", gains, is_signed=True)
+    if past is not None:
+        check_array("past", past, len(gains), like="gains")
+        check_range("past", past, is_signed=True)
     basis = np.maximum(gains, 0)
     if past is not None:
         basis = np.minimum(basis, np.maximum(past + gains, 0))
@@ -62,7 +67,7 @@ def tear_up(positions: Int64s, defaulted: int, *, ids: Uint64s | None = None) ->
     """Close a defaulter's lots against the other side of the book, in proportion to size.
 
     Args:
-        positions: (n,) int64, signed lots of the members that stand.
+        positions: (n,) int64, signed lots of the members that stand, below 2**51 either way.
         defaulted: signed lots of the defaulter; members on his own side keep theirs.
         ids: (n,) uint64, tie keys.
 
@@ -72,6 +77,9 @@ def tear_up(positions: Int64s, defaulted: int, *, ids: Uint64s | None = None) ->
     Raises:
         InputError: a value is out of range.
     """
+    defaulted = whole_number("defaulted", defaulted, low=None)
+    check_array("positions", positions)
+    check_range("positions", positions, is_signed=True)
     sign = 1 if defaulted > 0 else -1
     facing = np.maximum(-sign * positions, 0)
     found = share(facing, abs(defaulted), ids=ids)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_array, check_range, exact, total, whole_units
 from deleverage.policy.space import Allocation, Contracts, column, most, tie_keys
 
 __all__ = ["FactorDraining"]
@@ -45,9 +46,11 @@ class FactorDraining:
             Lots closed; `level` is the factor leverage that the cut accounts end at.
 
         Raises:
-            InputError: there is no equity, the exposures are not as many, or the unit is zero.
+            InputError: there is no equity, the exposures are not as many, the unit is zero, or a
+                value is out of range.
         """
-        books = self._books(candidates, amount)
+        amount = whole_units(amount)
+        books = self._books(candidates)
         taken = np.zeros(len(candidates.lots), dtype=np.int64)
         held = sum(books.caps.values())
         if amount >= held or amount == 0:
@@ -65,28 +68,26 @@ class FactorDraining:
             return (-left / books.equity[row], ids[row])
 
         parts = [row for row, cut in cuts.items() if cut.denominator > 1]
-        for row in sorted(parts, key=leverage_then)[: amount - int(taken.sum())]:
+        for row in sorted(parts, key=leverage_then)[: amount - total(taken)]:
             taken[row] += 1
         sign = 1 if self.unit > 0 else -1
         return Allocation(candidates=candidates, taken=taken, unfilled=0, level=sign * level)
 
-    def _books(self, candidates: Contracts, amount: int) -> "_Books":
+    def _books(self, candidates: Contracts) -> "_Books":
         """Check what is given; turn the sign so that a cut always lowers an exposure."""
-        if self.unit == 0:
+        unit = exact("unit", self.unit)
+        if unit == 0:
             raise InputError("unit: expected what a lot takes off the exposure, got 0")
-        if len(self.exposure) != len(candidates.lots):
-            rows = f"{len(candidates.lots)} rows as in lots"
-            raise InputError(f"exposure: expected {rows}, got {len(self.exposure)}")
-        if amount < 0:
-            raise InputError(f"amount: expected 0 or more lots, got {amount!r}")
-        sign = 1 if self.unit > 0 else -1
+        check_array("exposure", self.exposure, len(candidates.lots), like="lots")
+        check_range("exposure", self.exposure, is_signed=True)
+        sign = 1 if unit > 0 else -1
         equity: list[int] = column(candidates, "equity", "FactorDraining").tolist()
         caps: list[int] = most(candidates).tolist()
         return _Books(
             exposure=[sign * value for value in self.exposure.tolist()],
             equity=equity,
             caps={row: cap for row, cap in enumerate(caps) if cap > 0 and equity[row] > 0},
-            unit=abs(self.unit),
+            unit=abs(unit),
         )
 
 

@@ -11,7 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 from deleverage.errors import InputError
-from deleverage.policy.space import Allocation, Contracts, column, tie_keys
+from deleverage.policy.checks import exact, total, whole_units
+from deleverage.policy.space import Allocation, Contracts, column, most, tie_keys
 
 __all__ = ["PricedDraining"]
 
@@ -40,9 +41,11 @@ class PricedDraining:
         """
         if candidates.cap is not None:
             raise InputError("cap: PricedDraining has none; leave them out")
-        if self.value <= 0 or amount < 0:
-            raise InputError(f"value and amount: expected above 0, got {self.value}, {amount}")
-        lots = candidates.lots.tolist()
+        amount = whole_units(amount)
+        exact("cost", self.cost)
+        if exact("value", self.value) <= 0:
+            raise InputError(f"value: expected above 0, got {self.value}")
+        lots = most(candidates).tolist()
         equity = column(candidates, "equity", "PricedDraining").tolist()
         rows = [row for row, each in enumerate(equity) if each > 0 and lots[row] > 0]
         for row in rows:
@@ -65,7 +68,7 @@ class PricedDraining:
             left, cut = lots[row] - int(taken[row]), int(taken[row])
             return (-left * self.value / (equity[row] - self.cost * cut), ids[row])
 
-        for row in sorted(rows, key=leverage_then)[: amount - int(taken.sum())]:
+        for row in sorted(rows, key=leverage_then)[: amount - total(taken)]:
             taken[row] += 1
         return Allocation(candidates=candidates, taken=taken, unfilled=0, level=level)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import whole_units
 from deleverage.policy.space import Allocation, Space, column, most
 
 __all__ = ["Queue"]
@@ -22,10 +23,9 @@ class Queue:
             amount: lots, or money units.
 
         Raises:
-            InputError: there is no rank, or two rows share one.
+            InputError: there is no rank, two rows share one, or a value is out of range.
         """
-        if amount < 0:
-            raise InputError(f"amount: expected 0 or more units, got {amount!r}")
+        amount = whole_units(amount)
         rank = column(candidates, "rank", "Queue")
         caps = most(candidates)
         placed = np.flatnonzero(rank > 0)

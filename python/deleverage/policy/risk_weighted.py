@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from deleverage.errors import InputError
 from deleverage.policy.shares import share_long
 from deleverage.policy.space import Allocation, Space, column, most, tie_keys
 
@@ -93,19 +92,15 @@ class RiskWeighted:
         """Share the amount out; rounding goes by largest remainder, ties by id.
 
         Raises:
-            InputError: there is no leverage, or it is negative.
+            InputError: there is no leverage, or a value is out of range.
         """
         leverage = column(candidates, "leverage", "RiskWeighted").tolist()
-        lowest = min(leverage, default=0)
-        if lowest < 0:
-            row = leverage.index(lowest)
-            raise InputError(f"leverage: expected 0 ppm or more, got {lowest} in row {row}")
-        sizes = candidates.size.tolist()
+        caps, sizes = most(candidates).tolist(), candidates.size.tolist()
         weights = [
             size * self.growth.weight(each) for size, each in zip(sizes, leverage, strict=True)
         ]
         ids = tie_keys(candidates)
-        found = share_long(weights, most(candidates).tolist(), ids, amount)
+        found = share_long(weights, caps, ids, amount)
         level: Fraction | None = found.level
         return Allocation(
             candidates=candidates, taken=found.taken, unfilled=found.unfilled, level=level

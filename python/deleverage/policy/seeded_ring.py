@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_whole, exact, whole_number, whole_units
 from deleverage.policy.space import Allocation, Contracts, most
 
 __all__ = ["SeededRing", "ring_start"]
@@ -43,9 +44,8 @@ class SeededRing:
             InputError: an argument is out of range, or prices are not as many as candidates.
         """
         count = len(candidates.lots)
-        if self.side not in {1, -1} or self.limit < 0 or amount < 0 or self.start < 0:
-            got = f"{self.side}, {self.limit}, {amount}, {self.start}"
-            raise InputError(f"side, limit, amount, start: expected 1 or -1, 0 or more, got {got}")
+        amount = whole_units(amount)
+        self._check()
         if len(self.bankruptcies) != count:
             raise InputError(f"bankruptcies: expected {count}, got {len(self.bankruptcies)}")
         caps = most(candidates)
@@ -60,6 +60,17 @@ class SeededRing:
                 taken[row] = min(left, int(caps[row]))
                 left -= int(taken[row])
         return Allocation(candidates=candidates, taken=taken, unfilled=left)
+
+    def _check(self) -> None:
+        """Refuse a ring that nobody could walk."""
+        check_whole(side=self.side, limit=self.limit, start=self.start)
+        if self.side not in {1, -1} or self.limit < 0 or self.start < 0:
+            got = f"{self.side}, {self.limit}, {self.start}"
+            raise InputError(f"side, limit, start: expected 1 or -1, 0 or more, got {got}")
+        exact("bankruptcy", self.bankruptcy)
+        for row, price in enumerate(self.bankruptcies):
+            if price is not None:
+                exact(f"bankruptcies, row {row}", price)
 
     def _overlaps(self, price: Fraction | None) -> bool:
         """Tell whether a candidate can close at the liquidated account's bankruptcy price."""
@@ -79,6 +90,7 @@ def ring_start(seed: int, count: int) -> int:
     Raises:
         InputError: an argument is out of range.
     """
+    seed, count = whole_number("seed", seed, low=None), whole_number("count", count, low=None)
     if not 0 <= seed < WORD or count < 1:
         raise InputError(f"seed, count: expected 0 to 2**64 - 1 and 1 or more, got {seed}, {count}")
     # Values so large that they would favour the first places are drawn again.

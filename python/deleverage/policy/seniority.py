@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_whole
 
 __all__ = ["Claim", "Rates", "payouts", "redemption_rates"]
 
@@ -41,6 +42,9 @@ def redemption_rates(*, collateral: int, without_position: int, with_position: i
     Raises:
         InputError: an amount is negative.
     """
+    check_whole(
+        collateral=collateral, without_position=without_position, with_position=with_position
+    )
     if min(collateral, without_position, with_position) < 0:
         got = f"{collateral}, {without_position}, {with_position}"
         raise InputError(f"amounts: expected 0 or more, got {got}")

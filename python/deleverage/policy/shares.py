@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from deleverage import _core
 from deleverage.errors import InputError
+from deleverage.policy.checks import LIMIT, check_array, whole_number, whole_units
 
 __all__ = ["Rounding", "Shared", "Shares", "share", "share_long"]
 
@@ -92,9 +93,16 @@ def share(
     Raises:
         InputError: an argument or a value is out of range.
     """
-    _check(amount)
-    if not 0 <= threads <= MOST_THREADS:
+    amount = whole_units(amount)
+    if not 0 <= whole_number("threads", threads, low=None) <= MOST_THREADS:
         raise InputError(f"threads: expected 0 (all) to {MOST_THREADS}, got {threads!r}")
+    if not 0 <= whole_number("sample", sample, low=None) < LIMIT:
+        raise InputError(f"sample: expected 0 to 2^51 - 1 rows, got {sample!r}")
+    check_array("weight", weight)
+    if cap is not None:
+        check_array("cap", cap, len(weight), like="weight")
+    if ids is not None:
+        check_array("ids", ids, len(weight), like="weight", dtype=np.uint64)
     request = (amount, str(shared), str(rounding), sample, simd)
     taken, unfilled, level, rescans = _core.allocate(
         weight, cap, ids, within_weight, request, threads
@@ -112,14 +120,15 @@ def share_long(
 
     Args:
         weight: n whole numbers, 0 or more.
-        cap: n whole numbers, 0 or more.
+        cap: n whole numbers, 0 to 2**51 - 1.
         ids: n tie keys.
         amount: units to take, 0 or more.
 
     Raises:
-        InputError: the amount is negative.
+        InputError: a number is out of range or not whole, or there are not as many of each.
     """
-    _check(amount)
+    amount = whole_units(amount)
+    _check_long(weight, cap, ids)
     rows: list[int] = [row for row, each in enumerate(weight) if each > 0]
     units = [0] * len(weight)
     held = sum(cap[row] for row in rows)
@@ -151,7 +160,13 @@ def share_long(
     return Shares(taken=np.array(units, np.int64), unfilled=0, level=level)
 
 
-def _check(amount: int) -> None:
-    """Refuse an amount below zero, or one that no column could hold."""
-    if not 0 <= amount < 2**100:
-        raise InputError(f"amount: expected 0 or more units, got {amount!r}")
+def _check_long(weight: Sequence[int], cap: Sequence[int], ids: Sequence[int]) -> None:
+    """Refuse columns of different lengths, and what is not whole or out of range in any row."""
+    for name, values in (("cap", cap), ("ids", ids)):
+        if len(values) != len(weight):
+            got = f"{len(weight)} rows as in weight, got {len(values)}"
+            raise InputError(f"{name}: expected {got}")
+    for row, (heavy, most) in enumerate(zip(weight, cap, strict=True)):
+        whole_number(f"weight, row {row}", heavy)
+        if not 0 <= whole_number(f"cap, row {row}", most, low=None) < LIMIT:
+            raise InputError(f"cap: expected 0 to 2^51 - 1, got {most} in row {row}")

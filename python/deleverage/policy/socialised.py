@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_whole, exact_decimal, whole_number
 
 __all__ = ["payout_ratio", "printed_shares", "share_payouts"]
 
@@ -20,20 +21,23 @@ def printed_shares(amount: Decimal, profits: Sequence[Decimal], step: Decimal) -
     The printed shares need not add up to the loss: book with `ProRata`, show with this.
 
     Args:
-        amount: the loss.
-        profits: profits of the settlement period, above zero.
-        step: what is rounded to, such as a cent.
+        amount: the loss, 0 or more.
+        profits: profits of the settlement period, 0 or more.
+        step: what is rounded to, such as a cent; above zero.
 
     Raises:
-        InputError: there is no profit to share by.
+        InputError: there is no profit to share by, or a number is out of range.
     """
-    total = sum((Fraction(profit) for profit in profits), Fraction(0))
-    if total <= 0 or min(profits) < 0:
+    lost, unit = exact_decimal("amount", amount), exact_decimal("step", step)
+    if lost < 0 or unit <= 0:
+        raise InputError(f"amount, step: expected 0 or more, above 0, got {amount}, {step}")
+    gains = [exact_decimal(f"profits, row {row}", profit) for row, profit in enumerate(profits)]
+    total = sum(gains, Fraction(0))
+    if total <= 0 or min(gains) < 0:
         raise InputError(
             f"profits: expected some profit and no loss, got {list(map(str, profits))}"
         )
-    shares = (Fraction(amount) * Fraction(profit) / total for profit in profits)
-    unit = Fraction(step)
+    shares = (lost * gain / total for gain in gains)
     return [((share / unit + Fraction(1, 2)) // 1) * step for share in shares]
 
 
@@ -41,7 +45,8 @@ def share_payouts(owed: Sequence[int], collected: int, *, network: int | None = 
     """Pay out what was collected, in proportion to what is owed, floors first (Vega).
 
     What the floors leave over goes to the network's own account if it is among the winners, else to
-    the last of them, so that nothing is created or lost.
+    the last who is owed anything, so that nothing is created or lost. The venue leaves it at that;
+    here nobody is paid above what he is owed: what is still over goes to the winner before.
 
     Args:
         owed: money units owed to each winner, 0 or more, in the venue's order.
@@ -49,20 +54,27 @@ def share_payouts(owed: Sequence[int], collected: int, *, network: int | None = 
         network: place of the network's account among the winners.
 
     Returns:
-        Money units paid to each; never more in all than collected or owed.
+        Money units paid to each; never more than he is owed, nor in all than collected.
 
     Raises:
-        InputError: an amount is negative, or there is no such place.
+        InputError: an amount is negative or not whole, or there is no such place.
     """
+    collected = whole_number("collected", collected, low=None)
+    owed = [whole_number(f"owed, row {row}", each, low=None) for row, each in enumerate(owed)]
     if collected < 0 or any(amount < 0 for amount in owed):
-        raise InputError(f"owed, collected: expected 0 or more, got {list(owed)}, {collected}")
-    if network is not None and not 0 <= network < len(owed):
+        raise InputError(f"owed, collected: expected 0 or more, got {owed}, {collected}")
+    if network is not None and not 0 <= whole_number("network", network, low=None) < len(owed):
         raise InputError(f"network: expected a place among {len(owed)} winners, got {network}")
     expected = sum(owed)
     if collected >= expected:
-        return list(owed)
+        return owed
     paid = [amount * collected // expected for amount in owed]
-    paid[-1 if network is None else network] += collected - sum(paid)
+    left = collected - sum(paid)
+    first = [] if network is None else [network]
+    for place in [*first, *reversed(range(len(owed)))]:
+        more = min(left, owed[place] - paid[place])
+        paid[place] += more
+        left -= more
     return paid
 
 
@@ -79,6 +91,7 @@ def payout_ratio(residual: int, profit: int) -> Fraction:
     Raises:
         InputError: the profit is negative.
     """
+    check_whole(residual=residual, profit=profit)
     if profit < 0:
         raise InputError(f"profit: expected 0 or more, got {profit}")
     return Fraction(min(max(residual, 0), profit), profit) if profit else Fraction(1)

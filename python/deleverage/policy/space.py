@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_array, check_range
 
 __all__ = [
     "Allocation",
@@ -30,7 +31,8 @@ __all__ = [
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
 
-LIMIT = 2**51
+#: Columns that may be below zero; the profit of `Profits` is its size and may not.
+SIGNED = {"profit", "equity"}
 
 
 class By(StrEnum):
@@ -43,19 +45,19 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contracts:
-    """Candidates in contract space, n rows of one market's side; all below 2**51.
+    """Candidates in contract space, n rows of one market's side; all below 2**51 either way.
 
     Attributes:
         lots: (n,) int64, lots held, 0 or more.
         ids: (n,) uint64, unique: the last tie key (without it the number of the row).
         cap: (n,) int64, most lots that may be closed, 0 to `lots`.
         rank: (n,) int64, place in the queue, 1 first, 0 for no place; for `Queue`.
-        profit: (n,) int64, unrealised profit in money units.
-        equity: (n,) int64, money units.
-        leverage: (n,) int64, ppm; for `RiskWeighted`.
+        profit: (n,) int64, unrealised profit in money units, signed.
+        equity: (n,) int64, money units, signed.
+        leverage: (n,) int64, ppm, 0 or more, of any size; for `RiskWeighted`.
 
     Raises:
-        InputError: a column has another length, dtype or layout, or a cap is out of range.
+        InputError: a column has another length, dtype or layout, or a value is out of range.
     """
 
     SIZE: ClassVar[str] = "lots"
@@ -80,18 +82,18 @@ class Contracts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profits:
-    """Candidates in wealth space, n rows; money units, all below 2**51.
+    """Candidates in wealth space, n rows; money units, all below 2**51 either way.
 
     Attributes:
         profit: (n,) int64, what may be taken at all, 0 or more: the profit, never the principal.
         ids: (n,) uint64, unique: the last tie key (without it the number of the row).
         cap: (n,) int64, most money that may be taken, 0 to `profit`.
         rank: (n,) int64, place in the queue, 1 first, 0 for no place; for `Queue`.
-        equity: (n,) int64, money units.
-        leverage: (n,) int64, ppm; for `RiskWeighted`.
+        equity: (n,) int64, money units, signed.
+        leverage: (n,) int64, ppm, 0 or more, of any size; for `RiskWeighted`.
 
     Raises:
-        InputError: a column has another length, dtype or layout, or a cap is out of range.
+        InputError: a column has another length, dtype or layout, or a value is out of range.
     """
 
     SIZE: ClassVar[str] = "profit"
@@ -179,29 +181,30 @@ def tie_keys(candidates: Contracts | Profits) -> list[int]:
 
 
 def most(candidates: Contracts | Profits) -> Int64s:
-    """Give what each candidate may give at most: his cap, or all he holds."""
+    """Give what each candidate may give at most: his cap, or all he holds.
+
+    Raises:
+        InputError: a size is out of range; the kernel checks it itself.
+    """
+    check_range(candidates.SIZE, candidates.size)
     return candidates.size if candidates.cap is None else candidates.cap
 
 
 def _check(candidates: Contracts | Profits, names: tuple[str, ...]) -> None:
-    """Check dtypes, lengths and caps."""
+    """Check dtypes, lengths, ranges and caps; the size's range, where it is read (`most`)."""
     size = candidates.SIZE
-    for name, dtype in [*((name, np.int64) for name in names), ("ids", np.uint64)]:
+    check_array(size, candidates.size)
+    rows = len(candidates.size)
+    for name in names:
         values = getattr(candidates, name)
-        if values is None:
+        if values is None or name == size:
             continue
-        is_array = isinstance(values, np.ndarray) and values.ndim == 1
-        if not is_array or values.dtype != dtype or not values.flags.c_contiguous:
-            wanted = f"a contiguous one-dimensional {np.dtype(dtype).name} array"
-            got = (
-                f"{values.dtype.name} {values.shape}" if hasattr(values, "dtype") else repr(values)
-            )
-            raise InputError(f"{name}: expected {wanted}, got {got}")
-        if len(values) != len(candidates.size):
-            rows = f"{len(candidates.size)} rows as in {size}"
-            raise InputError(f"{name}: expected {rows}, got {len(values)}")
+        check_array(name, values, rows, like=size)
+        check_range(name, values, is_signed=name in SIGNED, has_limit=name != "leverage")
+    if candidates.ids is not None:
+        check_array("ids", candidates.ids, rows, like=size, dtype=np.uint64)
     if candidates.cap is not None:
-        wrong = np.flatnonzero((candidates.cap > candidates.size) | (candidates.cap < 0))
+        wrong = np.flatnonzero(candidates.cap > candidates.size)
         if wrong.size:
             row = int(wrong[0])
             limit = f"0 to the {size} {candidates.size[row]}"

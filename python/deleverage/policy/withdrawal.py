@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_whole, exact, whole_number
 
 __all__ = ["Withdrawal", "burned_cash", "cash_rate", "charge_withdrawal", "loss_factor"]
 
@@ -30,6 +31,7 @@ def loss_factor(*, bankruptcy: int, insurance: int, balance: int) -> Fraction:
     Raises:
         InputError: an amount is negative.
     """
+    check_whole(bankruptcy=bankruptcy, insurance=insurance, balance=balance)
     if min(bankruptcy, insurance, balance) < 0:
         raise InputError(f"amounts: expected 0 or more, got {bankruptcy}, {insurance}, {balance}")
     loss = max(0, bankruptcy - insurance)
@@ -42,6 +44,7 @@ def charge_withdrawal(amount: int, factor: Fraction) -> Withdrawal:
     Raises:
         InputError: the amount is negative, or the factor is not in 0 to 1.
     """
+    amount, factor = whole_number("amount", amount, low=None), exact("factor", factor)
     if amount < 0 or not 0 <= factor <= 1:
         raise InputError(f"amount, factor: expected 0 or more, 0 to 1, got {amount}, {factor}")
     charge = -(-amount * factor.numerator // factor.denominator)
@@ -60,6 +63,7 @@ def cash_rate(*, stable: int, cash: int) -> Fraction:
     Raises:
         InputError: an amount is negative.
     """
+    check_whole(stable=stable, cash=cash)
     if min(stable, cash) < 0:
         raise InputError(f"amounts: expected 0 or more, got {stable}, {cash}")
     return Fraction(min(stable, cash), cash) if cash else Fraction(1)
@@ -71,6 +75,7 @@ def burned_cash(amount: int, rate: Fraction) -> int:
     Raises:
         InputError: the amount is negative, or the rate is not above 0 and at most 1.
     """
+    amount, rate = whole_number("amount", amount, low=None), exact("rate", rate)
     if amount < 0 or not 0 < rate <= 1:
         raise InputError(f"amount, rate: expected 0 or more, above 0 to 1, got {amount}, {rate}")
     return -(-amount * rate.denominator // rate.numerator)
