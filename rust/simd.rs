@@ -93,7 +93,7 @@ pub fn prefetch(values: &[i64], places: std::ops::Range<usize>) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, place);
+    let _ = (values, places);
 }
 
 #[cfg(target_arch = "x86_64")]
