@@ -12,11 +12,14 @@ use crate::exact::Exact;
 use crate::queue::Candidate;
 use crate::rule::Tie;
 use crate::score::Scorer;
+use crate::simd::prefetch;
 
 /// Fewest rows that are worth it.
 const FEWEST: usize = 48;
 /// Classes that are not too many, however few rows were seen.
 const SOME: usize = 64;
+/// Rows ahead whose numbers are fetched meanwhile: they lie far from each other.
+const AHEAD: usize = 24;
 /// Most classes, so that all are at hand.
 const MOST: usize = 2048;
 /// Rows a class that are enough.
@@ -67,6 +70,10 @@ impl<'a> Classes<'a> {
         let mut slots = vec![u16::MAX; mask + 1];
         let (mut of, mut first) = (Vec::with_capacity(rows.len()), Vec::new());
         for (count, &row) in rows.iter().enumerate() {
+            if let Some(&ahead) = rows.get(count + AHEAD) {
+                let ahead = ahead as usize;
+                columns.columns.iter().for_each(|column| prefetch(column, ahead..ahead + 1));
+            }
             let mut slot = hash(&columns, row as usize) & mask;
             let class = loop {
                 let class = slots[slot];
@@ -161,12 +168,20 @@ impl<'a> Classes<'a> {
             is_in[class] = true;
         }
         let ids = self.scorer.columns.position_id;
-        let places = (0..self.rows.len()).filter(|&place| is_in[usize::from(self.of[place])]);
-        let of = |place: usize| {
+        let is_member = |place: &usize| is_in[usize::from(self.of[*place])];
+        let places: Vec<usize> = (0..self.rows.len()).filter(is_member).collect();
+        let of = |(count, &place): (usize, &usize)| {
             let row = self.rows[place];
-            (ids.map_or(u64::from(row), |ids| ids[row as usize]), place as u32)
+            let Some(ids) = ids else {
+                return (u64::from(row), place as u32);
+            };
+            if let Some(&ahead) = places.get(count + AHEAD) {
+                let ahead = self.rows[ahead] as usize;
+                prefetch(ids, ahead..ahead + 1);
+            }
+            (ids[row as usize], place as u32)
         };
-        let mut members: Vec<(u64, u32)> = places.map(of).collect();
+        let mut members: Vec<(u64, u32)> = places.iter().enumerate().map(of).collect();
         let same = weights[equal[0]];
         let is_even = equal.iter().all(|&class| weights[class] == same);
         let weight_of = |place: u32| weights[usize::from(self.of[place as usize])];

@@ -84,9 +84,11 @@ pub fn dispatch<T: Task>(level: Level, task: T) -> T::Output {
 
 /// Asks for the cache lines of values that will be read soon; nothing where there are none.
 #[inline(always)]
-pub fn prefetch(values: &[i64], places: std::ops::Range<usize>) {
+pub fn prefetch<T>(values: &[T], places: std::ops::Range<usize>) {
     #[cfg(target_arch = "x86_64")]
-    for value in values.get(places).unwrap_or(&[]).iter().step_by(8) {
+    for value in
+        values.get(places).unwrap_or(&[]).iter().step_by((64 / size_of::<T>().max(1)).max(1))
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch reads nothing that the program could see, and the address is that
         // of a borrowed value.
