@@ -136,6 +136,9 @@ def test_the_surroundings_show_the_contract() -> None:
         ({"funding_line": 0}, "funding_line: expected a rate above zero"),
         ({"pool_balance": 5}, "pool_peak: expected a number beside the other one"),
         ({"pool_balance": 5, "pool_peak": 4}, "not below the balance"),
+        ({"pool_balance": "-1", "pool_peak": 4}, "pool_balance: expected a number that is not"),
+        ({"liquidation_spike": "no"}, "liquidation_spike: expected True, False or None, got 'no'"),
+        ({"thin_session": "false"}, "thin_session: expected True, False or None"),
     ],
 )
 def test_bad_conditions_are_refused(more: dict[str, Any], words: str) -> None:

@@ -117,6 +117,70 @@ SPOILT = {
     ),
     "no TOML": ("[venue]", "[venue", ("expected TOML",)),
     "a mark of zero": ('mark = "2000"', 'mark = "0"', ("mark_price", "above zero")),
+    "a pool's quoted flag": (
+        'cash = "100"',
+        'cash = "100"\nmay_be_negative = "false"',
+        ("pools[0]: may_be_negative", "true or false", "'false'"),
+    ),
+    "a pool without cash": ('cash = "100"\n', "", ("pools[0]: cash", "nothing")),
+    "a pool's list for a name": ('name = "fund"', "name = []", ("pools[0]: name", "a text")),
+    "a pool's blank name": ('name = "fund"', 'name = " "', ("pools[0]: name", "not blank")),
+    "a pool's markets": (
+        'cash = "100"',
+        'cash = "100"\nmarkets = 5',
+        ("pools[0]: markets", "a list of markets", "got 5"),
+    ),
+    "an unknown pool": (
+        'settle = "USDT"',
+        'settle = "USDT"\npool = "fnud"',
+        ("market ETH-PERP, pool", "'fnud'", "did you mean 'fund'"),
+    ),
+    "a leverage below zero": (
+        'settle = "USDT"',
+        'settle = "USDT"\nmax_leverage = "-3"',
+        ("markets[0]: max_leverage", "above zero", "'-3'"),
+    ),
+    "a leverage of zero": (
+        'margin = "300"',
+        'margin = "300"\nleverage = "0"',
+        ("positions[2]: leverage", "above zero"),
+    ),
+    "a list for an account": (
+        'account = "alice"',
+        'account = ["x"]',
+        ("positions[2]: account", "a text"),
+    ),
+    "no account": ('account = "alice"', 'account = ""', ("positions[2]: account", "not blank")),
+    "a number for an account": ('account = "alice"', "account = nan", ("positions[2]: account",)),
+    "other digits": ('"1800" }', '"\uff11\uff18" }', ("marks", "ETH-PERP", "a decimal number")),
+    "separators": ('"1800" }', '"1_800" }', ("marks", "ETH-PERP", "without blanks")),
+    "blanks": ('["2", "1910"]', '["2", " 1910 "]', ("fills[0]: price", "without blanks")),
+    "an unknown price": (
+        '"1800" }',
+        '{ mark = "1800", last = "5" } }',
+        ("ETH-PERP: key", "'last'", "mark, previous, oracle"),
+    ),
+    "fills that are no list": (
+        '[["2", "1910"]]',
+        "true",
+        ("steps[1]: fills", "a list of [contracts, price]", "True"),
+    ),
+    "fills that are a date": ('[["2", "1910"]]', "2020-01-01", ("steps[1]: fills", "2020-01-01")),
+    "orders that are a text": ('["bid-1", "bid-2"]', '"abc"', ("steps[1]: cancelled", "'abc'")),
+    "a fact that is a date": (
+        'fills = [["2", "1910"]]',
+        "facts = { vault_loss = 2020-01-01 }",
+        ("steps[1]", "vault_loss", "2020-01-01"),
+    ),
+    "an unknown account to spare": (
+        'do = "deleverage"',
+        'do = "deleverage"\nexclude = ["alcie"]',
+        ("steps[2]", "exclude", "'alcie'", "did you mean 'alice'"),
+    ),
+    "a time too large": ('at = "1s"', f"at = {'9' * 30}", ("steps[0]: at", "int64 ns")),
+    "a time of many digits": ('at = "1s"', f'at = "{"9" * 5000}s"', ("steps[0]: at", "...")),
+    "too many digits": ('cash = "100"', f"cash = {'9' * 5000}", ("expected TOML", "4300")),
+    "a byte order mark": ("title", "\ufefftitle", ("byte order mark", "save it without")),
     "a missing unit": ('lot_size = "1"\n', "", ("lot_size", "never infers")),
 }
 
@@ -136,6 +200,40 @@ def test_a_spoilt_scenario_is_one_clear_error(
     assert b"" == done.out
     for word in words:
         assert word in done.err
+
+
+def test_a_refusal_does_not_print_the_whole_list(crash: Path, capsysbinary: Capture) -> None:
+    """Of a list of positions only the entry that is no table is shown."""
+    text = crash.read_text()
+    start, end = text.index("[[positions]]"), text.index("[[steps]]")
+    row = '{ account = "zed", market = "ETH-PERP", side = "long", qty = 1 }'
+    crash.write_text(f"positions = [{f'{row}, ' * 50}'0']\n{text[:start]}{text[end:]}")
+    done = run(capsysbinary, crash)
+
+    assert 2 == done.code
+    assert "positions[50]: expected a table, [[positions]], got '0'" in done.err
+    assert "zed" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("journal", "said"), [("-", "a journal is one"), ("crash.toml", "may not be the scenario")]
+)
+def test_a_journal_is_a_file_of_its_own(
+    crash: Path,
+    capsysbinary: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    journal: str,
+    said: str,
+) -> None:
+    """Neither standard output nor the scenario can be the journal; nothing is left behind."""
+    monkeypatch.chdir(crash.parent)
+    before = crash.read_bytes()
+    done = run(capsysbinary, crash, "-o", journal)
+
+    assert 2 == done.code
+    assert said in done.err
+    assert before == crash.read_bytes()
+    assert [crash.name] == [path.name for path in crash.parent.iterdir()]
 
 
 def test_a_missing_file_is_bad_input(tmp_path: Path, capsysbinary: Capture) -> None:

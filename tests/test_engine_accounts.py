@@ -113,10 +113,10 @@ def test_what_a_cross_account_can_withdraw(journal: Path) -> None:
     accounts = {"zed": ("100", "30"), "ann": ("100", "30")}
     with loaded(journal, cross_book(rows, accounts), "bybit@2025") as engine:
         engine.marks({"M": "95"}, at=1)
-        with pytest.raises(StateError, match="at most 20000000"):
+        with pytest.raises(StateError, match=r"at most 20 USDT \(20000000 "):
             engine.withdraw("zed", "20.000001", "USDT", at=2)
         engine.withdraw("zed", "20", "USDT", at=2)
-        with pytest.raises(StateError, match="at most 100000000"):
+        with pytest.raises(StateError, match=r"at most 100 USDT \(100000000 "):
             engine.withdraw("ann", "100.000001", "USDT", at=2)
         columns = engine.state.book.columns
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 import deleverage as dl
 from deleverage.advice import WhatIf
-from deleverage.errors import InputError
+from deleverage.errors import InputError, VenueError
 from deleverage.model.rules import Scope
 from deleverage.model.terms import Effect, Hedged
 from witness import MARKETS, MARKS, accounts, neutral, positions
 
-EVERY = [dl.Venue.load(name) for name in dl.venues()]
+ALL = [dl.Venue.load(name) for name in dl.venues()]
+EVERY = [venue for venue in ALL if venue.is_ranked]
+UNRANKED = [venue for venue in ALL if not venue.is_ranked]
 NAMED = pytest.mark.parametrize("venue", EVERY, ids=lambda venue: venue.name)
 MONEY = ("margin", "maintenance_margin", "initial_margin", "open_value")
 BANKRUPT = ("0", "1", "7.5", "20", "47.01", "100", "167", "1000")
@@ -343,6 +345,7 @@ def test_an_account_with_several_positions_is_asked_which() -> None:
         ({"account": "a", "leverage": 0}, "leverage: expected a number above zero"),
         ({"account": "a", "add_margin": -5}, "add_margin: expected a number above zero"),
         ({"account": "a", "hedge": "1_0"}, "expected a decimal number such as 12.5"),
+        ({"account": "a", "delta_neutral": "no"}, "delta_neutral: expected True, False or None"),
     ],
 )
 def test_a_bad_question_is_one_clear_error(asked: dict[str, Any], words: str) -> None:
@@ -351,6 +354,13 @@ def test_a_bad_question_is_one_clear_error(asked: dict[str, Any], words: str) ->
         dl.what_if(BOOK.positions, venue=dl.Venue.load("bitmex"), **BOOK.inputs(), **asked)
 
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("venue", UNRANKED, ids=lambda venue: venue.name)
+def test_an_edition_that_ranks_nobody_has_no_answer(venue: dl.Venue) -> None:
+    """Where nobody stands in a queue, no question about one's place is answered."""
+    with pytest.raises(VenueError, match="ranks nobody"):
+        dl.what_if(BOOK.positions, account="a", venue=venue, **BOOK.inputs())
 
 
 def test_a_missing_maintenance_margin_is_asked_for() -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from deleverage.advice.changes import Change, changed
+from deleverage.advice.flags import require_flag
 from deleverage.advice.holding import Holding, find
 from deleverage.advice.standing import Standing, stand
 from deleverage.advice.surroundings import Surroundings, surround
@@ -120,6 +121,7 @@ def what_if(
         InputError: an input is not what the contract says; the account has no such position or
             several; or the positions do not say what a change needs. Nothing is done.
     """
+    require_flag(delta_neutral, "delta_neutral")
     snapshot = read_frames(
         Frames(
             positions=positions,

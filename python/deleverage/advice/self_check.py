@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from deleverage.advice.flags import require_flag
 from deleverage.advice.holding import Holding, find
 from deleverage.advice.standing import Standing, stand
 from deleverage.advice.surroundings import Fund, Surroundings, surround
@@ -79,9 +80,11 @@ class Conditions:
         """Read the conditions as `check` takes them.
 
         Raises:
-            InputError: a number is none, the line is not above zero, or one of the pool's two
-                figures is missing.
+            InputError: a number is none, the line is not above zero, one of the pool's two
+                figures is missing, or a flag is not true, false or None.
         """
+        require_flag(liquidation_spike, "liquidation_spike")
+        require_flag(thin_session, "thin_session")
         line = exact_of(funding_line, "funding_line")
         if line <= 0:
             raise InputError(f"funding_line: expected a rate above zero, got {plain(funding_line)}")

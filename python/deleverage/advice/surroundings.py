@@ -44,9 +44,14 @@ class Fund:
         """Read a pool's figures.
 
         Raises:
-            InputError: one is no number, or the peak is not above zero or below the balance.
+            InputError: one is no number, the balance is below zero, or the peak is not above zero
+                or below the balance.
         """
         now, highest = exact_of(balance, "pool_balance"), exact_of(peak, "pool_peak")
+        if now < 0:
+            raise InputError(
+                f"pool_balance: expected a number that is not below zero, got {plain(balance)}"
+            )
         if highest <= 0 or highest < now:
             raise InputError(
                 f"pool_peak: expected a number above zero, not below the balance, got {plain(peak)}"

@@ -1,4 +1,7 @@
-"""The command line: `deleverage rank`, `plan`, `check`, `venues`, `demo`, `bench`, `import`.
+"""The command line: what `deleverage` does with the words behind it.
+
+Commands: `rank`, `plan`, `check`, `paper`, `generate`, `replay`, `simulate`, `compare`, `report`,
+`venues`, `demo`, `run`, `verify`, `bench`, `import`.
 
 Data goes to standard output, words and progress to standard error. Exit codes: 0 done, 1 failed,
 2 usage or bad input, 3 an invariant broke, 4 not fully covered; 130 interrupted, 141 the reader

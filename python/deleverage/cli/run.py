@@ -62,10 +62,12 @@ def run_scenario(path: Path, *, shape: Format | None, journal: Path | None) -> i
         The exit code; 4 where a queue was too short.
 
     Raises:
-        InputError: the scenario is not what the contract says, or the journal is not new.
+        InputError: the scenario is not what the contract says, or the journal is no new file.
         StateError: a step is not allowed when it comes.
     """
     sink = Sink.of(shape, "-", allowed=(Format.TABLE, Format.JSON))
+    if journal is not None:
+        _require_file(journal, path)
     scenario = read_scenario(path)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "run.journal" if journal is None else journal
@@ -84,6 +86,18 @@ def run_scenario(path: Path, *, shape: Format | None, journal: Path | None) -> i
     for told in short:
         say(f"not fully covered: {told.unfilled} contracts of {told.step.values['name']} are left")
     return ExitCode.NOT_COVERED if short else ExitCode.DONE
+
+
+def _require_file(journal: Path, scenario: Path) -> None:
+    """Refuse a journal that is standard output, no regular file, or the scenario itself."""
+    if str(journal) == "-" or (journal.exists() and not journal.is_file()):
+        raise InputError(
+            f"-o {journal}: expected the name of a file, as a journal is one; "
+            "leave -o away to keep none"
+        )
+    is_same = journal.exists() and scenario.exists() and journal.samefile(scenario)
+    if is_same or journal.resolve() == scenario.resolve():
+        raise InputError(f"-o {journal}: the journal may not be the scenario; name another file")
 
 
 def play(scenario: Scenario, engine: Engine, *, progress: bool = False) -> list[Told]:

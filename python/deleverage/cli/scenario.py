@@ -2,14 +2,14 @@
 
 Read strictly: an unknown key is refused with the nearest known one, and every refusal names the
 file, the table, the key and the value. Decimals may stand bare or in quotes; none passes through a
-float.
+float. A market's tick_size binds settlement prices only: marks and fills may lie between ticks.
 """
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -18,9 +18,11 @@ import polars as pl
 
 from deleverage.cli.inputs import venue_of
 from deleverage.engine import Choices, Frames
+from deleverage.engine.intake import name_of, require_pool
 from deleverage.errors import InputError, VenueError
 from deleverage.model.records import Venue
 from deleverage.model.refusals import nearest_name, plain
+from deleverage.model.scalars import exact_of
 
 __all__ = ["Scenario", "Step", "read_scenario"]
 
@@ -36,7 +38,6 @@ _MARKET: tuple[str, ...] = (
     "price_unit",
 )
 _MARKET += ("money_unit", "settle", "pool", "mark", "previous_mark", "max_leverage")
-_POOL = ("name", "cash", "markets", "asset", "may_be_negative")
 _ACCOUNT: tuple[str, ...] = (
     "account",
     "asset",
@@ -57,8 +58,17 @@ _POSITION: tuple[str, ...] = (
 _POSITION += ("margin_mode", "margin", "bankruptcy_price", "bankruptcy_value", "leverage")
 _POSITION += ("maintenance_margin", "initial_margin", "open_value", "hedged_qty", "status")
 _NEUTRAL = ("account", "underlier", "delta_neutral")
+_NAMES: frozenset[str] = frozenset(
+    {"account", "asset", "kind", "margin_mode", "market", "pool", "position_id", "settle", "side"}
+    | {"status", "underlier"}
+)
+_ABOVE_ZERO = ("leverage", "max_leverage")
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _SECOND = 10**9
+_TIME_LIMIT = 1 << 63
+_TIME_DIGITS = 19
+_SHOWN = 60
+_BYTE_ORDER_MARK = "\ufeff"
 
 _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "marks": (("marks",), ()),
@@ -123,14 +133,7 @@ def read_scenario(path: Path) -> Scenario:
         InputError: it cannot be read or says something unknown: file, table, key, value.
         VenueError: it names an unknown edition or parameter.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text, parse_float=Decimal)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable TOML file, got {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: expected TOML, got {error}") from None
-    page = _Page(path.name, path.parent, table)
+    page = _Page(path.name, path.parent, _toml(path))
     page.only(_TOP)
     markets = page.rows("markets", _MARKET, needed=("market", "mark"))
     venue, choices = _venue(page)
@@ -139,10 +142,34 @@ def read_scenario(path: Path) -> Scenario:
         story=page.text("story", ""),
         venue=venue,
         frames=_frames(page, markets),
-        pools=tuple(page.rows("pools", _POOL, needed=("name", "cash"))),
+        pools=tuple(_pools(page)),
         choices=choices,
         steps=tuple(_steps(page)),
     )
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """Read the file as TOML; its decimals stay as written."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a readable TOML file, got {error}") from None
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise InputError(
+            f"{path}: expected UTF-8 without a byte order mark, got one; save it without"
+        )
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except ValueError as error:  # also a whole number of more digits than Python reads
+        raise InputError(f"{path}: expected TOML, got {error}") from None
+
+
+def _pools(page: "_Page") -> list[Mapping[str, Any]]:
+    """Read the insurance pools."""
+    pages = page.pages("pools")
+    for pool in pages:
+        require_pool(pool.table, pool.where)
+    return [pool.table for pool in pages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +205,7 @@ class _Page:
     def refuse(self, key: str, wanted: str) -> InputError:
         """Give the error for one key."""
         got = plain(self.table[key]) if key in self.table else "nothing"
+        got = got if len(got) <= _SHOWN + 5 else f"{got[:_SHOWN]}..."
         return InputError(f"{self.where}: {key}: expected {wanted}, got {got}")
 
     def inner(self, key: str) -> "_Page":
@@ -190,8 +218,12 @@ class _Page:
     def pages(self, key: str) -> list["_Page"]:
         """Give a list of tables; a missing one is empty."""
         value = self.table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        if not isinstance(value, list):
             raise self.refuse(key, f"a list of tables, [[{key}]]")
+        for number, row in enumerate(value):
+            if not isinstance(row, dict):
+                one = f"{key}[{number}]"
+                raise _Page(self.where, self.folder, {one: row}).refuse(one, f"a table, [[{key}]]")
         return [
             _Page(f"{self.where}: {key}[{number}]", self.folder, row)
             for number, row in enumerate(value)
@@ -207,11 +239,20 @@ class _Page:
             for name in needed:
                 if name not in page.table:
                     raise page.refuse(name, "a value")
-            for name, value in page.table.items():
-                if isinstance(value, dict | datetime | date):
-                    raise page.refuse(name, "a text, a number, or true or false")
+            for name in page.table:
+                page.cell(name)
             found.append(page.table)
         return found
+
+    def cell(self, key: str) -> None:
+        """Refuse what no cell of a table of the book can hold."""
+        value = self.table[key]
+        if isinstance(value, dict | list | datetime | date | time):
+            raise self.refuse(key, "a text, a number, or true or false")
+        if key in _NAMES:
+            name_of(value, f"{self.where}: {key}")
+        if key in _ABOVE_ZERO and exact_of(value, f"{self.where}: {key}") <= 0:
+            raise self.refuse(key, "a number above zero")
 
 
 def _venue(page: _Page) -> tuple[Venue, Choices]:
@@ -321,13 +362,8 @@ def _decimal(page: _Page, key: str) -> Decimal:
     value = page.table[key]
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
         raise page.refuse(key, "a decimal")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise page.refuse(key, "a decimal")
-    return number
+    exact_of(value, f"{page.where}: {key}")
+    return Decimal(value)
 
 
 def _steps(page: _Page) -> list[Step]:
@@ -356,7 +392,14 @@ def _steps(page: _Page) -> list[Step]:
 
 def _instant(page: _Page, last: int) -> int:
     """Read a time: ns, a number with a unit such as "8h" or "250ms", or a date-time with a zone."""
-    value = page.table.get("at", last)
+    at = _nanoseconds(page, page.table.get("at", last))
+    if not -_TIME_LIMIT <= at < _TIME_LIMIT:
+        raise page.refuse("at", "a time within int64 ns, the years 1678 to 2261,")
+    return at
+
+
+def _nanoseconds(page: _Page, value: object) -> int:
+    """Read a time that may be any whole number."""
     if type(value) is int:
         return value
     if isinstance(value, datetime) and value.tzinfo is not None:
@@ -366,7 +409,8 @@ def _instant(page: _Page, last: int) -> int:
     if isinstance(value, str):
         for unit in ("ns", "us", "ms", "s", "m", "h"):
             number = value.removesuffix(unit)
-            if number != value and number.isascii() and number.isdecimal():
+            is_number = number.isascii() and number.isdecimal() and len(number) <= _TIME_DIGITS
+            if number != value and is_number:
                 return int(number) * _UNITS[unit]
     wanted = 'ns as a whole number, a time such as "8h" or "250ms", or a date-time with a zone'
     raise page.refuse("at", wanted)
@@ -377,6 +421,8 @@ def _value(page: _Page, key: str) -> Any:  # noqa: ANN401 - each key has its own
     if key == "marks":
         return {market: _marks(page.inner(key), market) for market in page.inner(key).table}
     if key == "fills":
+        if not isinstance(page.table[key], list):
+            raise page.refuse(key, "a list of [contracts, price]")
         return [_fill(page, number, item) for number, item in enumerate(page.table[key])]
     if key in {"cancelled", "exclude"}:
         value = page.table[key]

@@ -1,16 +1,18 @@
 """What one account has: its balance in the books, its equity, and what it can spare."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from deleverage.engine.positions import Holding
 from deleverage.engine.rows import ACCOUNT_PREFIX
 from deleverage.engine.state import State
 from deleverage.ledger import AccountKind
+from deleverage.model.quantise import decimal_of
 from deleverage.model.scales import MarketScale
 from deleverage.ranking import OWN_MARGIN
 
-__all__ = ["Cross", "balance", "cross", "gain", "pool_of", "spare"]
+__all__ = ["Cross", "balance", "cross", "gain", "pool_of", "spare", "worded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +98,8 @@ def spare(state: State, account: str, asset: str) -> int:
     stands = cross(state, account, asset)
     bound = stands.maintenance or 0
     return min(stands.cash, int(stands.equity // 1) - bound)
+
+
+def worded(units: int, unit: Decimal, asset: str) -> str:
+    """Write money as its owner says it, with the units that the books hold beside it."""
+    return f"{decimal_of(units * Fraction(unit)):f} {asset} ({units} money units)"

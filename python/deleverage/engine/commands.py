@@ -160,8 +160,9 @@ def _must_spare(state: State, body: Body, account: str, asset: str, amount: int)
     spare = accounts.spare(state, account, asset)
     if amount > spare:
         raise StateError(
-            f"withdrawal of {account}: expected at most {max(spare, 0)} money units of {asset} "
-            f"that are not bound, got {amount}"
+            f"withdrawal of {account}: expected at most "
+            f"{accounts.worded(max(spare, 0), state.unit(asset), asset)} that are not bound, "
+            f"got {accounts.worded(amount, state.unit(asset), asset)}"
         )
 
 
@@ -170,11 +171,16 @@ def _contribute(state: State, body: Body) -> tuple[State, dict[str, Value]]:
     name, amount = body.text("pool"), body.whole("amount")
     if name not in state.pools:
         raise InputError(f"pool: expected one of {', '.join(state.pools) or 'none'}, got {name!r}")
-    pool = state.pools[name]
+    pool, asset = state.pools[name], state.assets[name]
+    if -amount > pool.available:
+        unit = state.unit(asset)
+        raise StateError(
+            f"pool {name}: expected at most {accounts.worded(pool.available, unit, asset)} "
+            f"available, got {accounts.worded(-amount, unit, asset)}"
+        )
     moved = (
         pool.contribute(amount, at=state.at) if amount >= 0 else pool.withdraw(-amount, at=state.at)
     )
-    asset = state.assets[name]
     after = book(
         state, (), ((f"pool:{name}", asset, amount), ("outside:contributions", asset, -amount))
     )

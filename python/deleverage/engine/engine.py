@@ -13,8 +13,8 @@ backwards; the engine itself reads no clock.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,17 @@ from deleverage import ranking
 from deleverage.engine import book, codec
 from deleverage.engine.book import Frames
 from deleverage.engine.commands import Commands
+from deleverage.engine.intake import (
+    Number,
+    event,
+    known_accounts,
+    marks_of,
+    name_of,
+    pool_bodies,
+    require_kind,
+    require_time,
+    spelled,
+)
 from deleverage.engine.loading import edition_hash
 from deleverage.engine.planner import Plan, contracts, decide
 from deleverage.engine.state import Choices, State
@@ -33,11 +44,8 @@ from deleverage.errors import InputError, VenueError
 from deleverage.ledger import Acknowledgement, Journal, Receipt, TrialBalance, Value
 from deleverage.model.quantise import quantise
 from deleverage.model.records import Venue
-from deleverage.model.scales import MarketScale
 
 __all__ = ["Engine", "Number"]
-
-Number = Decimal | str | int
 
 
 class Engine:
@@ -59,10 +67,13 @@ class Engine:
             receipt: an acknowledgement that must be in it, against a lost tail.
 
         Raises:
-            InputError: the folder is not there.
+            InputError: the folder is not there, or path or receipt is of another kind.
             StateError: another writer holds the file, it is no journal or of a newer schema, an
                 entry is damaged, or the receipt is not in it.
         """
+        require_kind(path, (str, PathLike), "path", "the path of a file")
+        wanted = "a Receipt; Receipt.parse reads its text"
+        require_kind(receipt, (Receipt, type(None)), "receipt", wanted)
         return cls(Journal.open(path, Commands(), receipt=receipt))
 
     def __enter__(self) -> Self:
@@ -116,10 +127,11 @@ class Engine:
         """Load a book; the first command of a journal.
 
         Args:
-            frames: its tables; `markets` must say every unit.
+            frames: its tables; `markets` must say every unit. A tick_size binds settlement prices
+                only: marks and fills may lie between ticks.
             venue: the edition, with its required numbers supplied.
             pools: insurance pools: name, cash in the asset, and where it matters markets, asset,
-                may_be_negative. Without markets a pool is shared.
+                may_be_negative (true or false). Without markets a pool is shared.
             choices: what the venue left open.
             at: event time, ns UTC.
             key: unique name of the command, for retries.
@@ -130,6 +142,9 @@ class Engine:
                 chosen first.
             StateError: a book is loaded already, or time runs backwards.
         """
+        require_kind(frames, Frames, "frames", "Frames")
+        require_kind(venue, Venue, "venue", "a venue's edition, as Venue.load gives")
+        require_kind(choices, (Choices, type(None)), "choices", "Choices")
         if not venue.is_ranked:
             raise VenueError(
                 f"{venue.name}: expected an edition that cuts a queue, got one that shares by "
@@ -144,7 +159,7 @@ class Engine:
             "venue": codec.pack(venue),
             "edition": edition_hash(venue),
             "choices": codec.pack(choices or Choices()),
-            "pools": [_pool(given, scales) for given in pools],
+            "pools": pool_bodies(pools, scales),
         }
         return self._execute("load", body, at, key)
 
@@ -163,16 +178,10 @@ class Engine:
             key: unique name of the command.
 
         Raises:
-            InputError: an unknown market, or a price that is not above zero.
+            InputError: an unknown market or price, or one that is no number above zero.
             StateError: no book is loaded, or time runs backwards.
         """
-        tables: dict[str, Value] = {}
-        for market, given in marks.items():
-            prices = given if isinstance(given, Mapping) else {"mark": given}
-            tables[market] = {
-                name: _spelled(price, f"mark of {market}") for name, price in prices.items()
-            }
-        return self._execute("marks", {"marks": tables}, at, key)
+        return self._execute("marks", {"marks": marks_of(marks)}, at, key)
 
     def deposit(
         self, account: str, amount: Number, asset: str, *, at: int, key: str | None = None
@@ -205,7 +214,7 @@ class Engine:
             InputError: an unknown pool, or an amount of zero.
             StateError: more than is available, or time runs backwards.
         """
-        state = self.state
+        state, pool = self.state, name_of(pool, "pool")
         if pool not in state.assets:
             known = ", ".join(state.assets) or "none"
             raise InputError(f"pool: expected one of {known}, got {pool!r}")
@@ -242,9 +251,13 @@ class Engine:
             InputError: an unknown position, a fill that is no part of it, a missing fact.
             StateError: it is in liquidation already, or time runs backwards.
         """
-        body = {"id": name, "position_id": str(position_id), **_event(fills, cancelled, facts)}
+        body = {
+            "id": name,
+            "position_id": name_of(position_id, "position_id"),
+            **event(fills, cancelled, facts),
+        }
         if bankruptcy_price is not None:
-            body["bankruptcy_price"] = _spelled(bankruptcy_price, "bankruptcy_price")
+            body["bankruptcy_price"] = spelled(bankruptcy_price, "bankruptcy_price")
         return self._execute("liquidate", body, at, key)
 
     def shed(
@@ -273,7 +286,7 @@ class Engine:
             InputError: the pool is not behind the market, or a fill is no part of its position.
             StateError: it holds nothing there, or time runs backwards.
         """
-        body = {"id": name, "pool": pool, "market": market, **_event(fills, (), facts)}
+        body = {"id": name, "pool": pool, "market": market, **event(fills, (), facts)}
         return self._execute("liquidate", body, at, key)
 
     def outcome(
@@ -300,7 +313,7 @@ class Engine:
             InputError: a fill is no part of what is open.
             StateError: there is no such open liquidation, or time runs backwards.
         """
-        body = {"id": name, **_event(fills, cancelled, facts)}
+        body = {"id": name, **event(fills, cancelled, facts)}
         return self._execute("outcome", body, at, key)
 
     def plan(self, name: str, *, exclude: Iterable[str] = (), manual: str = "") -> Plan:
@@ -308,14 +321,18 @@ class Engine:
 
         Args:
             name: of the liquidation.
-            exclude: accounts that are never cut.
+            exclude: accounts that are never cut, a list of names of the book.
             manual: why it is done outside of an active trigger, if it is.
 
         Raises:
             StateError: there is no such liquidation, or the trigger does not permit it.
-            InputError: a fact or a price that the edition reads is not known.
+            InputError: a fact or a price that the edition reads is not known, or an excluded
+                account is not in the book.
         """
-        return decide(self.state, name, exclude=exclude, manual=manual)
+        require_kind(name, str, "name", "the name of a liquidation")
+        require_kind(manual, str, "manual", "a text")
+        barred = known_accounts(self.state, exclude)
+        return decide(self.state, name, exclude=barred, manual=manual)
 
     def commit(
         self, plan: Plan, *, at: int | None = None, key: str | None = None
@@ -328,9 +345,11 @@ class Engine:
             key: unique name of the command.
 
         Raises:
+            InputError: it is no plan.
             StateError: the plan is stale: what it rests on moved.
             InvariantError: a guarantee would break; nothing is written and the journal stops.
         """
+        require_kind(plan, Plan, "plan", "what Engine.plan gave")
         return self._execute("commit", plan.body, self.state.at if at is None else at, key)
 
     def queue(self, market: str, side: str, head: int = 10) -> pl.DataFrame:
@@ -339,11 +358,14 @@ class Engine:
         Args:
             market: its name.
             side: `long` or `short`.
-            head: how many, the first to be cut first.
+            head: how many, 0 or more, the first to be cut first.
 
         Raises:
-            InputError: there is no such market or side.
+            InputError: there is no such market or side, or the head is below zero.
         """
+        require_kind(head, int, "head", "a whole number of 0 or more")
+        if head < 0:
+            raise InputError(f"head: expected a whole number of 0 or more, got {head}")
         state = self.state
         found, scale = state.book.side(market, side), state.scale(market)
         rule = state.rules.score_rule(scale.money_units_per_asset)
@@ -380,62 +402,16 @@ class Engine:
 
     def _cash(self, account: str, amount: Number, asset: str) -> dict[str, Value]:
         """Give the body of a command that moves money between an account and the outside."""
+        asset = name_of(asset, "asset")
         units = quantise(amount, self.state.unit(asset), name=f"amount in {asset}")
-        return {"account": str(account), "asset": asset, "amount": units}
+        if units <= 0:
+            raise InputError(f"amount in {asset}: expected more than 0, got {amount}")
+        return {"account": name_of(account, "account"), "asset": asset, "amount": units}
 
     def _execute(
         self, kind: str, body: dict[str, Value], at: int, key: str | None
     ) -> Acknowledgement:
         """Hand a command to the journal; without a key it is named by its place."""
+        require_time(at)
         name = f"{self.head.sequence + 1}:{kind}" if key is None else key
         return self._journal.execute(name, kind, at, body)
-
-
-def _event(
-    fills: Sequence[tuple[Number, Number]],
-    cancelled: Sequence[str],
-    facts: Mapping[str, Number] | None,
-) -> dict[str, Value]:
-    """Give what the market did, as it was said: numbers as text, for the command to read."""
-    return {
-        "fills": [[_spelled(qty, "fill"), _spelled(price, "fill")] for qty, price in fills],
-        "cancelled": [str(order) for order in cancelled],
-        "facts": {
-            name: value if isinstance(value, int) else _spelled(value, name)
-            for name, value in (facts or {}).items()
-        },
-    }
-
-
-def _spelled(number: Number, what: str) -> str:
-    """Write a number as text; a float has lost already what a price is about."""
-    if isinstance(number, bool) or not isinstance(number, Decimal | str | int):
-        raise InputError(f"{what}: expected a decimal, a text or an int, got {number!r}")
-    return f"{number:f}" if isinstance(number, Decimal) else str(number)
-
-
-def _pool(given: Mapping[str, Any], scales: Mapping[str, MarketScale]) -> Value:
-    """Give a pool as the command has it: its cash in money units."""
-    known = ("name", "cash", "markets", "asset", "may_be_negative")
-    for name in given:
-        if name not in known:
-            raise InputError(f"pool: expected only {', '.join(known)}, got {name!r}")
-    markets = [str(market) for market in given.get("markets", ())]
-    settles = {
-        scale.settle: scale.money_unit
-        for market, scale in scales.items()
-        if (not markets or market in markets) and given.get("asset") in {None, scale.settle}
-    }
-    if len(settles) != 1:
-        raise InputError(
-            f"pool {given.get('name')}: expected one settlement asset, got "
-            f"{', '.join(sorted(settles)) or 'none'}; say asset="
-        )
-    ((asset, unit),) = settles.items()
-    return {
-        "name": str(given.get("name", "")),
-        "asset": asset,
-        "markets": list(markets),
-        "cash": quantise(given.get("cash", 0), unit, name=f"cash of pool {given.get('name')}"),
-        "may_be_negative": bool(given.get("may_be_negative", False)),
-    }

@@ -336,9 +336,11 @@ def _pool_fee_most(
     dust = quote - rounded(gain * lot_value * sum(parts), terms.rounding)
     shed = pool.shed(left.market, lots=sum(parts), exit_value=gain * quote, at=pool.at)
     if shed.available < dust:
+        unit, asset = terms.scale.money_unit, terms.scale.settle
+        said = [accounts.worded(units, unit, asset) for units in (dust, shed.balance)]
         raise StateError(
-            f"pool {pool.name}: expected it to be able to pay {dust} money units after closing "
-            f"at this price, got a balance of {shed.balance}; contribute to it first"
+            f"pool {pool.name}: expected it to be able to pay {said[0]} after closing at this "
+            f"price, got a balance of {said[1]}; contribute to it first"
         )
     return shed.available - dust
 

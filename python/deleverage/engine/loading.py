@@ -20,6 +20,7 @@ from deleverage.engine.triggers import watch
 from deleverage.errors import InputError, StateError, VenueError
 from deleverage.ledger import Value, encode
 from deleverage.model.records import Venue
+from deleverage.model.refusals import nearest_name
 from deleverage.model.scales import MarketScale
 
 __all__ = ["edition_hash", "load"]
@@ -150,6 +151,12 @@ def _lengths(state: State, markets: tuple[str, ...]) -> tuple[int, ...]:
 
 def _behind(scale: MarketScale, pools: Mapping[str, Pool], assets: Mapping[str, str]) -> str:
     """Give the pool behind a market: one that names it, the one it names, a shared one, or ""."""
+    if scale.pool is not None and scale.pool not in pools:
+        known = ", ".join(pools) or "none"
+        raise InputError(
+            f"market {scale.market}, pool: expected one of {known}, "
+            f"got {scale.pool!r}{nearest_name(scale.pool, pools)}"
+        )
     naming = [name for name, pool in pools.items() if scale.market in pool.markets]
     if len(naming) > 1:
         raise InputError(f"market {scale.market}: expected one pool behind it, got {naming}")
