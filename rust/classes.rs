@@ -153,16 +153,8 @@ impl<'a> Classes<'a> {
         scores[b].cmp(&scores[a]).then_with(by_ties)
     }
 
-    /// Cuts within classes that only ids order.
-    fn cut_by_id(
-        &self,
-        equal: &[usize],
-        key: f64,
-        needs: &[i128],
-        level: Level,
-        weights: &[i128],
-        cut: &mut Cut,
-    ) {
+    /// The members of some classes: what orders them last, and their places.
+    fn members(&self, equal: &[usize]) -> Vec<(u64, u32)> {
         let mut is_in = vec![false; self.first.len()];
         for &class in equal {
             is_in[class] = true;
@@ -181,7 +173,20 @@ impl<'a> Classes<'a> {
             }
             (ids[row as usize], place as u32)
         };
-        let mut members: Vec<(u64, u32)> = places.iter().enumerate().map(of).collect();
+        places.iter().enumerate().map(of).collect()
+    }
+
+    /// Cuts within classes that only ids order.
+    fn cut_by_id(
+        &self,
+        equal: &[usize],
+        key: f64,
+        needs: &[i128],
+        level: Level,
+        weights: &[i128],
+        cut: &mut Cut,
+    ) {
+        let mut members = self.members(equal);
         let same = weights[equal[0]];
         let is_even = equal.iter().all(|&class| weights[class] == same);
         let weight_of = |place: u32| weights[usize::from(self.of[place as usize])];
