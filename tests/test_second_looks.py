@@ -281,7 +281,7 @@ def test_more_threads_than_any_machine_has_are_a_slip() -> None:
     rate = ranking.Rate(mark_num=11, mark_den=1)
     rule = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.NONE, loss=Loss.DIVIDE)
 
-    with pytest.raises(InputError, match=r"expected 0 \(all\) to 1024,( a whole number,)? got 5000"):
+    with pytest.raises(InputError, match=r"expected 0 \(all\) to 1024,.* got 5000"):
         ranking.score(columns, rate, rule=rule, threads=5000)
-    with pytest.raises(InputError, match=r"expected 0 \(all\) to 1024,( a whole number,)? got 5000"):
+    with pytest.raises(InputError, match=r"expected 0 \(all\) to 1024,.* got 5000"):
         dl.Book.from_frame(SMALL, marks={"M": "60"}, venue=dl.Venue.load("bitmex"), threads=5000)
