@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from deleverage.model.parts import Price
+from deleverage.model.prices import deviation
 from deleverage.model.terms import PriceKind
 
 __all__ = ["settlement_price"]
@@ -53,8 +54,10 @@ def _unless_far(
     """Bankruptcy price, or the mark where it is farther from the mark than the rule allows."""
     if bankruptcy is None:
         return None, _NOT_GIVEN
-    deviation = next((one.value for one in rule.numbers if one.name == "deviation"), None)
-    if deviation is None:
+    limit = next((one.value for one in rule.numbers if one.name == "deviation"), None)
+    if limit is None:
         return None, "price.deviation: never published; supply it with Venue.with_parameters"
-    distance = abs(Fraction(bankruptcy) - Fraction(mark)) / Fraction(mark)
-    return (mark if distance > Fraction(deviation) else bankruptcy), ""
+    # Both are prices already, whatever the contract: no value has to be turned into one.
+    distance = deviation(Fraction(bankruptcy), Fraction(mark), is_inverse=False)
+    is_far = distance is not None and distance > Fraction(limit)
+    return (mark if is_far else bankruptcy), ""
