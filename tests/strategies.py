@@ -205,12 +205,17 @@ def books(
 
 def columns_of(book: Book) -> ranking.Columns:
     """The book's rows as the kernel's columns."""
+    return columns_from(book.positions)
+
+
+def columns_from(positions: Sequence[Position]) -> ranking.Columns:
+    """The twin's positions as the kernel's columns."""
 
     def column(name: str, kind: type[np.generic] = np.int64) -> NDArray[Any]:
-        return np.array([getattr(position, name) for position in book.positions], dtype=kind)
+        return np.array([getattr(position, name) for position in positions], dtype=kind)
 
-    owners = [OWN_MARGIN if p.account is None else p.account for p in book.positions]
-    has_owners = all(position.owner is not None for position in book.positions)
+    owners = [OWN_MARGIN if p.account is None else p.account for p in positions]
+    has_owners = all(position.owner is not None for position in positions)
     return ranking.Columns(
         lots=column("lots"),
         entry_value=column("entry_value"),

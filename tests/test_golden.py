@@ -31,8 +31,8 @@ from golden.cases import (
     number,
     read_index,
 )
+from strategies import columns_from
 
-OWN_MARGIN = 0xFFFFFFFF
 REASONS = list(Reason)
 
 
@@ -55,27 +55,7 @@ def profit_rule(rule: ScoreRule) -> ScoreRule:
 def columns_of(case: Case, rows: list[int] | None = None) -> ranking.Columns:
     """The case's rows as the arrays of the product's contract."""
     picked = case.positions if rows is None else [case.positions[row] for row in rows]
-
-    def column(name: str, dtype: type = np.int64) -> np.ndarray:
-        return np.array([getattr(row, name) for row in picked], dtype=dtype)
-
-    accounts = [OWN_MARGIN if row.account is None else row.account for row in picked]
-    return ranking.Columns(
-        lots=column("lots"),
-        entry_value=column("entry_value"),
-        position_id=column("position_id", np.uint64),
-        market=column("market", np.uint32),
-        margin=column("margin"),
-        maintenance_margin=column("maintenance_margin"),
-        initial_margin=column("initial_margin"),
-        open_value=column("open_value"),
-        leverage=column("leverage"),
-        account=np.array(accounts, dtype=np.uint32),
-        profit_lots=column("profit_lots"),
-        profit_value=column("profit_value"),
-        tier=column("tier", np.uint8),
-        created_at=column("created_at"),
-    )
+    return columns_from(picked)
 
 
 def accounts_of(case: Case) -> ranking.Accounts | None:

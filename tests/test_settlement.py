@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deleverage.backstop.bankruptcy import Bankruptcy, Rounding, gain_of
-from deleverage.backstop.prices import Candidates, SettlementPrice, price_by_edition
+from deleverage.backstop.prices import SettlementPrice, price_by_edition
 from deleverage.backstop.settlement import (
     Bankrupt,
     Book,
@@ -29,6 +29,7 @@ from deleverage.errors import InputError, InvariantError, StateError, VenueError
 from deleverage.model.scales import MarketScale
 from deleverage.model.terms import Cancelled, Fee, Payer, PriceKind
 from deleverage.venue import Venue, venues
+from test_settlement_price import EVERYTHING
 
 FEES = [fee for fee in Fee if fee is not Fee.UNPUBLISHED]
 VALUES = st.fractions(min_value=-1000, max_value=10**6, max_denominator=10**4)
@@ -456,19 +457,7 @@ def test_every_edition_settles_once_its_gaps_are_filled(name: str) -> None:
     """Each edition's price, fees, orders and payer are booked; only what is unpublished is ours."""
     venue = Venue.load(name)
     gaps = {one: Decimal(one.startswith("trigger.")) for one in venue.required}
-    known_prices = Candidates(
-        is_inverse=False,
-        is_long=True,
-        bankruptcy=489,
-        mark=400,
-        previous_mark=401,
-        oracle=402,
-        cost=500,
-        pool_bankruptcy=430,
-        fund_balance=1,
-        fund_peak=100,
-    )
-    price = price_by_edition(venue.with_parameters(gaps).price, known_prices)
+    price = price_by_edition(venue.with_parameters(gaps).price, EVERYTHING)
     terms = Terms.of_edition(venue, scale_of())
     chosen = replace(
         terms,
