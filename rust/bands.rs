@@ -102,7 +102,8 @@ thread_local! {
 /// Lends a desk of this thread.
 fn with_desk<T>(work: impl FnOnce(&mut Desk) -> T) -> T {
     let strip = Loan { keys: [0.0; STRIP], lots: [0; STRIP] };
-    let make = || Box::new(Desk { codes: Vec::new(), strip });
+    // All codes at once: a buffer that grows leaves its smaller selves behind.
+    let make = || Box::new(Desk { codes: vec![0; HELD], strip });
     let mut desk = DESKS.with_borrow_mut(Vec::pop).unwrap_or_else(make);
     let result = work(&mut desk);
     DESKS.with_borrow_mut(|desks| desks.push(desk));
@@ -156,7 +157,6 @@ impl Group<'_> {
         let level = self.scorer.level;
         let mut bins = Bins::new(self.len());
         let Desk { codes, strip } = desk;
-        codes.resize(codes.len().max(self.len()), 0);
         let codes = &mut codes[..self.len()];
         let mut at = 0;
         for codes in codes.chunks_mut(STRIP) {

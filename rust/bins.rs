@@ -321,9 +321,19 @@ impl Bins {
             }
             return;
         }
-        for (&bin, lots) in bins.iter().zip(lots) {
+        let (fours, rest) = bins.as_chunks::<4>();
+        let (lots_of_fours, lots_of_rest) = lots.as_chunks::<4>();
+        let mut add = |bin: u16, lots: i64| {
             let sum = &mut self.sums[usize::from(bin) % MOST_BINS];
-            *sum = sum.wrapping_add(*lots);
+            *sum = sum.wrapping_add(lots);
+        };
+        for (bins, lots) in fours.iter().zip(lots_of_fours) {
+            for place in 0..4 {
+                add(bins[place], lots[place]);
+            }
+        }
+        for (bin, lots) in rest.iter().zip(lots_of_rest) {
+            add(*bin, *lots);
         }
         let mut sizes = 0;
         for lots in lots {

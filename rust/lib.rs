@@ -36,4 +36,6 @@ pub mod spread;
 pub mod sweep;
 
 #[cfg(feature = "python")]
+mod memory;
+#[cfg(feature = "python")]
 mod python;

@@ -22,7 +22,7 @@ mod book;
 // Vectors of one call are reused by the next instead of being handed back to the system, which
 // would clear their pages anew: at a tenth of a large side that is a third of the time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: crate::memory::Memory = crate::memory::Memory;
 
 pyo3::import_exception!(deleverage.errors, InputError);
 

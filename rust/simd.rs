@@ -2,7 +2,7 @@
 //!
 //! The bodies hold plain IEEE operations in a fixed order and no fused multiply-add, so that
 //! every level gives the same bits.
-#![allow(unsafe_code)] // the only file that may: calls into code compiled for a wider set
+#![allow(unsafe_code)] // calls into code compiled for a wider set
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Set {
