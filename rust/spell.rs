@@ -3,24 +3,35 @@
 //! Only what JSON cannot hold as it is gets escaped: quotes, backslashes and control characters.
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+const CHUNK: usize = 32;
 /// As many digits as an i64 can have.
 const DIGITS: usize = 19;
 
 /// Appends a text in quotes.
 pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[written..at]);
-        written = at + 1;
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, others) = rest.split_at(plain_bytes(rest));
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = others.split_first() else { break };
         escaped(out, byte);
+        rest = behind;
     }
-    out.extend_from_slice(&bytes[written..]);
     out.push(b'"');
+}
+
+/// How many bytes from the first on stand as they are.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    // Whole chunks without a branch a byte: what is long is mostly plain.
+    let chunks = bytes.chunks_exact(CHUNK);
+    let is_plain = |chunk: &&[u8]| !chunk.iter().fold(false, |found, &byte| found | is_odd(byte));
+    let sure = CHUNK * chunks.take_while(is_plain).count();
+    sure + bytes[sure..].iter().take_while(|&&byte| !is_odd(byte)).count()
+}
+
+fn is_odd(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 fn escaped(out: &mut Vec<u8>, byte: u8) {
@@ -74,6 +85,11 @@ mod tests {
         assert_eq!(spelled(|out| text(out, "")), r#""""#);
         assert_eq!(spelled(|out| text(out, "a/é\u{7f}😀")), "\"a/é\u{7f}😀\"");
         assert_eq!(spelled(|out| text(out, "\"\\\n\r\t\u{8}\u{c}")), r#""\"\\\n\r\t\b\f""#);
+        let long = "0123456789".repeat(9);
+        assert_eq!(
+            spelled(|out| text(out, &format!("{long}\n{long}"))),
+            format!("\"{long}\\n{long}\"")
+        );
         assert_eq!(spelled(|out| text(out, "x\u{0}\u{1f}y")), r#""x\u0000\u001fy""#);
     }
 

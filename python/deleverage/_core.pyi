@@ -59,7 +59,7 @@ def order(
     subject: tuple[Any, ...], rows: npt.NDArray[np.int64], threads: int
 ) -> npt.NDArray[np.int64]: ...
 def post(
-    lines: list[Any], balances: dict[str, dict[str, int]], open: dict[str, bool]
+    lines: list[Any], balances: dict[str, dict[str, int]], opened: dict[str, bool]
 ) -> dict[str, dict[str, int | None]] | None: ...
 def quantise(
     values: npt.NDArray[np.float64], exponent: int

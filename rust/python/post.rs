@@ -45,12 +45,12 @@ impl<'py> Moved<'py> {
         &mut self,
         account: Bound<'py, PyString>,
         amount: i64,
-        open: &Bound<'py, PyDict>,
+        opened: &Bound<'py, PyDict>,
     ) -> Option<()> {
         let held = self.table.get_item(&account).ok()?;
         let balance = match &held {
             Some(balance) => number(balance)?,
-            None => open.contains(&account).ok()?.then_some(0)?,
+            None => opened.contains(&account).ok()?.then_some(0)?,
         };
         let left = balance.checked_add(amount)?;
         self.table.set_item(&account, left).ok()?;
@@ -89,7 +89,7 @@ fn add_all<'py>(
     moved: &mut Vec<Moved<'py>>,
     lines: &Bound<'py, PyList>,
     balances: &Bound<'py, PyDict>,
-    open: &Bound<'py, PyDict>,
+    opened: &Bound<'py, PyDict>,
 ) -> Option<()> {
     let mut last = 0;
     for line in lines.iter() {
@@ -105,23 +105,23 @@ fn add_all<'py>(
             let table = balances.get_item(&asset).ok()??.cast_into::<PyDict>().ok()?;
             moved.push(Moved { asset, table, before: Vec::new(), total: 0, has_zero: false });
         }
-        moved[last].add(account, amount, open)?;
+        moved[last].add(account, amount, opened)?;
     }
     moved.iter().all(|one| one.total == 0).then_some(())
 }
 
 /// Books an event in the tables.
 ///
-/// `balances` are by asset and account, `open` has every open account. Gives by asset what the
+/// `balances` are by asset and account, `opened` has every open account. Gives by asset what the
 /// accounts held before.
 #[pyfunction]
 pub fn post<'py>(
     lines: &Bound<'py, PyList>,
     balances: &Bound<'py, PyDict>,
-    open: &Bound<'py, PyDict>,
+    opened: &Bound<'py, PyDict>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let mut moved = Vec::new();
-    if add_all(&mut moved, lines, balances, open).is_none() || moved.is_empty() {
+    if add_all(&mut moved, lines, balances, opened).is_none() || moved.is_empty() {
         moved.into_iter().try_for_each(Moved::undone)?;
         return Ok(None);
     }
