@@ -32,6 +32,7 @@ pub mod score;
 pub mod screen;
 pub mod select;
 pub mod simd;
+pub mod spell;
 pub mod spread;
 pub mod sweep;
 

@@ -18,6 +18,8 @@ use crate::simd::Level;
 
 mod allocate;
 mod book;
+mod post;
+mod spell;
 
 // Vectors of one call are reused by the next instead of being handed back to the system, which
 // would clear their pages anew: at a tenth of a large side that is a third of the time.
@@ -277,6 +279,10 @@ mod core {
     use super::allocate::allocate;
     #[pymodule_export]
     use super::book::Book;
+    #[pymodule_export]
+    use super::post::post;
+    #[pymodule_export]
+    use super::spell::{spell, spell_twin};
 
     type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
     type Selected<'py> = (

@@ -1,16 +1,19 @@
 """States and records as canonical bytes: what is written reads back, and nothing else is read."""
 
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.trigger import Status
-from deleverage.engine import Choices, Commands, Open, codec
+from deleverage.engine import Choices, Commands, Open, codec, packing
 from deleverage.engine.body import Body
 from deleverage.errors import InputError
 from deleverage.ledger import Command, decode, encode
@@ -127,3 +130,64 @@ def test_a_body_is_read_strictly() -> None:
         assert words in str(caught.value)
 
     assert "bob" == body.text("account")
+
+
+KINDS = {"<i8": (-(2**63), 2**63 - 1), "<u8": (0, 2**64 - 1), "<u4": (0, 2**32 - 1)}
+KINDS |= {"|u1": (0, 255), "|b1": (0, 1)}
+
+
+@given(st.sampled_from([*KINDS]), st.data())
+def test_a_column_reads_back(kind: str, data: st.DataObject) -> None:
+    """Columns of every type come back with every bit, rising or not, and writable."""
+    low, high = KINDS[kind]
+    numbers = data.draw(st.lists(st.integers(low, high) | st.integers(max(low, -3), 1)))
+    rising, is_compressed = data.draw(st.booleans()), data.draw(st.booleans())
+    array = np.array(sorted(numbers) if rising else numbers, kind)
+    again = packing.unpack(packing.pack(array, is_compressed=is_compressed))
+
+    assert (again.dtype, again.tolist()) == (array.dtype, array.tolist())
+    assert again.flags.writeable
+
+
+@pytest.mark.parametrize(("share", "longest"), [(256, 14_000), (64, 11_000), (1, 400)])
+def test_a_column_is_compressed_where_it_pays(share: int, longest: int) -> None:
+    """High bytes that agree cost nothing, and low ones only what they say."""
+    numbers = np.random.default_rng(1).integers(0, share, 10_000)
+
+    assert len(packing.pack(numbers, is_compressed=True)) < longest
+    assert len(packing.pack(np.sort(numbers), is_compressed=True)) < longest / 3
+    assert len(packing.pack(numbers, is_compressed=False)) > 100_000
+
+
+def test_a_column_of_an_earlier_journal_reads_back() -> None:
+    """A column that was compressed in one piece, and texts that were not."""
+    numbers = np.array([5, -7, 0])
+    squeezed = b64encode(zlib.compress(numbers.tobytes())).decode()
+
+    assert packing.unpack(f"z<i8 {squeezed}").tolist() == [5, -7, 0]
+    assert packing.unpack_texts(["a", "b"]) == ["a", "b"]
+    assert packing.are_texts([])
+
+
+@given(st.lists(st.text()))
+def test_texts_read_back(texts: list[str]) -> None:
+    """Accounts and ids, whatever is in them."""
+    for is_compressed in (False, True):
+        packed = packing.pack_texts(texts, is_compressed=is_compressed)
+        assert packing.are_texts(packed)
+        assert packing.unpack_texts(packed) == texts
+
+
+@given(
+    st.integers(0, 9),
+    st.binary(max_size=60),
+    st.sampled_from(["p<i8", "s<u4", "z<i8", "<i8", "p|b1", "", "x", "s"]),
+)
+def test_what_is_no_column_is_a_value_error(count: int, data: bytes, kind: str) -> None:
+    """Bytes that are no packed column are refused, never read past their end."""
+    text = f"{kind} {b64encode(count.to_bytes(8, 'little') + data).decode()}"
+    try:
+        found = packing.unpack(text)
+    except (ValueError, TypeError):
+        return
+    assert found.ndim == 1

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deleverage import _core
 from deleverage.errors import InputError, InvariantError, StateError
 from deleverage.ledger import Account, AccountKind, Ledger, VersionedMap, decode, encode
-from deleverage.ledger.canonical import frame
+from deleverage.ledger.canonical import frame, spell_out
 
 NAMES = ["trader:a", "trader:b", "pool:x", "fee:venue", "dust:venue"]
 ASSETS = ["USDT", "BTC"]
@@ -230,6 +231,63 @@ def test_another_spelling_is_refused(data: bytes) -> None:
     """Bytes that are not the one spelling of a value are refused."""
     with pytest.raises(InputError, match="canonical JSON"):
         decode(data)
+
+
+def containers(value: object) -> list[int]:
+    """The identities of a value's lists and dicts."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [id(value)] if isinstance(value, dict | list) else []
+    return own + [found for item in inner for found in containers(item)]
+
+
+@given(JSON)
+def test_the_kernel_spells_as_python_does(value: object) -> None:
+    """Bytes and what they read back as are the same, keys in order, and share no list or dict."""
+    plain = _core.spell_twin(value)
+    data, twin = spell_out(value)
+
+    assert plain is not None
+    assert (data, repr(twin)) == (plain[0], repr(plain[1]))
+    assert data == _core.spell(value)
+    assert not {*containers(value)} & {*containers(plain[1])}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.0, "\ud800", {"\ud800": 1}, (1,), {1: 2}, [[[1.5]]], AccountKind.FEE, [10**5000]],
+)
+def test_the_kernel_leaves_what_is_not_plain_to_python(value: object) -> None:
+    """It neither guesses nor raises."""
+    assert _core.spell(value) is None
+    assert _core.spell_twin(value) is None
+
+
+@given(st.lists(events(), max_size=6), st.data())
+def test_the_kernel_books_as_python_does(history: list[list[Triple]], data: st.DataObject) -> None:
+    """The same balances after every event, and older ledgers still read as they did."""
+    quick, slow = [opened()], [opened()]
+    for event in history:
+        lines = [list(line) for line in event] if data.draw(st.booleans()) else event
+        quick.append(quick[-1].post(lines))
+        slow.append(slow[-1].post_slowly(list(event)))
+    for at in data.draw(st.permutations(range(len(quick)))):
+        assert quick[at].balances() == slow[at].balances()
+
+
+@given(events(), events(), st.integers(0, 20), st.sampled_from([0.5, True, None, "1", 2**63]))
+def test_what_the_kernel_leaves_to_python_it_has_undone(
+    first: list[Triple], second: list[Any], where: int, wrong: object
+) -> None:
+    """A line that is not plain leaves the tables of balances as they were."""
+    ledger = opened().post(first)
+    account, asset, _ = second[where % len(second)]
+    second.insert(where % len(second), (account, asset, wrong))
+    open_accounts = dict.fromkeys(NAMES, True)
+    tables = {name: {a: n for a, held, n in ledger.balances() if held == name} for name in ASSETS}
+    before = {name: dict(table) for name, table in tables.items()}
+
+    assert _core.post(second, tables, open_accounts) is None
+    assert before == tables
 
 
 @given(st.lists(st.binary(max_size=9)), st.lists(st.binary(max_size=9)))

@@ -5,11 +5,18 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from deleverage.backstop.bankruptcy import Rounding, price_of, rounded, rounded_part
+from deleverage.backstop.notices import Leg, NoticeWriter
 from deleverage.backstop.prices import Candidates, choose_price, price_by_edition
 from deleverage.errors import InputError, VenueError
 from deleverage.model.parts import Number, Price
-from deleverage.model.terms import Evidence, PriceKind
+from deleverage.model.quantise import decimal_of
+from deleverage.model.scales import MarketScale
+from deleverage.model.terms import Cancelled, Evidence, PriceKind
+from liquidations import market
 
 EVERYTHING = Candidates(
     is_inverse=False,
@@ -146,3 +153,67 @@ def test_an_edition_brings_its_numbers_or_asks_for_them() -> None:
     assert price_by_edition(wide, EVERYTHING).kind is PriceKind.BANKRUPTCY
     with pytest.raises(VenueError, match=r"price\.deviation: the venue never published it"):
         price_by_edition(replace(rule, required=("deviation",)), EVERYTHING)
+
+
+@given(st.fractions(), st.integers(0, 10**9), st.sampled_from(Rounding))
+def test_a_part_of_a_value_is_rounded_as_its_product_is(
+    value: Fraction, parts: int, rounding: Rounding
+) -> None:
+    """Without a fraction for each part, and in every direction."""
+    assert rounded_part(value, parts, rounding) == rounded(value * parts, rounding)
+
+
+def spelled(units: Fraction | int, unit: Decimal) -> str:
+    """The twin: whole units as a decimal, by way of a fraction; marked where it is longer."""
+    about = "" if Fraction(units).denominator == 1 else "about "
+    return about + f"{decimal_of(round(units) * Fraction(unit)):f}"
+
+
+def entry_price(leg: Leg, scale: MarketScale) -> str:
+    """The twin: the entry price of what is left."""
+    value = Fraction(leg.entry_left, abs(leg.lots_left))
+    price = price_of(value, scale.value_ratio, is_inverse=scale.is_inverse)
+    return "none that is finite" if price is None else spelled(price, scale.price_unit)
+
+
+UNITS = st.sampled_from(["1", "0.001", "1E+2", "0.5", "0.00000001"])
+
+
+KINDS = st.sampled_from(["linear", "inverse"])
+
+
+@given(st.lists(st.integers(0, 10**15), min_size=7, max_size=7), UNITS, UNITS, KINDS)
+def test_a_notice_spells_its_numbers_exactly(
+    numbers: list[int], lot_size: str, money_unit: str, kind: str
+) -> None:
+    """Contracts, money and prices are those of fractions, without exponents or idle zeros."""
+    is_inverse = kind == "inverse"
+    scale = market("85", kind=kind, lot_size=lot_size, money_unit=money_unit)
+    closed, left, entry, pnl, fee, num, den = numbers
+    price = choose_price(
+        PriceKind.MARK, replace(EVERYTHING, mark=Fraction(num, den + 1), is_inverse=is_inverse)
+    )
+    leg = Leg(
+        account="ann",
+        position_id="7",
+        lots=-(closed + left + 1),
+        closed=closed + 1,
+        quote=0,
+        basis=0,
+        pnl=pnl - 10**14,
+        fee=fee - 10**14,
+        lots_left=-left,
+        entry_left=entry,
+    )
+    text = NoticeWriter(price, scale, Cancelled.ALL).write(leg, why="").text
+    shown = price_of(price.lot_value, scale.value_ratio, is_inverse=is_inverse)
+    at = "none that is finite" if shown is None else spelled(shown, scale.price_unit)
+    lot, money = scale.lot_size, scale.money_unit
+    held = f"You still hold {spelled(left, lot)} contracts, entry value {spelled(entry, money)}"
+    rest = f"{held} USDT, entry price {entry_price(leg, scale)}." if left else "is left."
+
+    assert f"closed {spelled(closed + 1, lot)} contracts of your short" in text
+    assert f"short {spelled(closed + left + 1, lot)}. Price: {at} (" in text
+    profit = f"{'+' if leg.pnl > 0 else ''}{spelled(leg.pnl, money)} USDT"
+    assert f"Realised profit: {profit}; fee: {spelled(leg.fee, money)} USDT. " in text
+    assert rest in text

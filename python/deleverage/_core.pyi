@@ -20,11 +20,14 @@ __all__ = [
     "levels",
     "lights",
     "order",
+    "post",
     "quantise",
     "rank",
     "score",
     "select",
     "shares",
+    "spell",
+    "spell_twin",
     "values",
 ]
 
@@ -55,6 +58,9 @@ def lights(
 def order(
     subject: tuple[Any, ...], rows: npt.NDArray[np.int64], threads: int
 ) -> npt.NDArray[np.int64]: ...
+def post(
+    lines: list[Any], balances: dict[str, dict[str, int]], opened: dict[str, bool]
+) -> dict[str, dict[str, int | None]] | None: ...
 def quantise(
     values: npt.NDArray[np.float64], exponent: int
 ) -> tuple[npt.NDArray[np.int64] | None, int]: ...
@@ -81,6 +87,8 @@ def shares(
     parts: npt.NDArray[np.int64],
     wholes: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64] | None, int]: ...
+def spell(value: object) -> bytes | None: ...
+def spell_twin(value: object) -> tuple[bytes, Any] | None: ...
 def values(
     lots: npt.NDArray[np.int64],
     prices: npt.NDArray[np.int64],

@@ -31,6 +31,7 @@ __all__ = [
     "price_of",
     "quote_by_maintenance",
     "rounded",
+    "rounded_part",
     "to_tick",
 ]
 
@@ -64,6 +65,17 @@ def rounded(value: Fraction, rounding: Rounding) -> int:
     if rounding is Rounding.DOWN:
         return value.numerator // value.denominator
     return round(value)
+
+
+def rounded_part(value: Fraction, parts: int, rounding: Rounding) -> int:
+    """Give `rounded(value * parts)`; for many parts of one value, without a fraction for each."""
+    num, den = value.numerator * parts, value.denominator
+    if rounding is Rounding.UP:
+        return -(-num // den)
+    whole, rest = divmod(num, den)
+    if rounding is Rounding.DOWN:
+        return whole
+    return whole + (2 * rest > den or (2 * rest == den and whole % 2 == 1))
 
 
 def to_tick(price: Fraction, tick: Exact, rounding: Rounding) -> Fraction:

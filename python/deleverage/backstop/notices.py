@@ -6,11 +6,10 @@ from fractions import Fraction
 
 from deleverage.backstop.bankruptcy import price_of
 from deleverage.backstop.prices import SettlementPrice
-from deleverage.model.quantise import decimal_of
 from deleverage.model.scales import MarketScale
 from deleverage.model.terms import Cancelled
 
-__all__ = ["Leg", "Notice", "write_notice"]
+__all__ = ["Leg", "Notice", "NoticeWriter"]
 
 _ORDERS = {
     Cancelled.ALL: "All your open orders were cancelled.",
@@ -78,76 +77,99 @@ class Notice:
     text: str
 
 
-def write_notice(
-    leg: Leg, price: SettlementPrice, scale: MarketScale, cancelled: Cancelled, *, why: str
-) -> Notice:
-    """Write the notice of one leg.
+class NoticeWriter:
+    """Writes the notices of one event; what they have in common is worked out once.
 
     Args:
-        leg: the leg.
         price: the settlement price.
         scale: units of the market.
         cancelled: which open orders the edition cancels.
-        why: why this position, in words and numbers.
     """
-    shown = price_of(price.lot_value, scale.value_ratio, is_inverse=scale.is_inverse)
-    exact_price = None if shown is None else shown * Fraction(scale.price_unit)
-    side = "long" if leg.lots > 0 else "short"
-    closed, held = _contracts(leg.closed, scale), _contracts(abs(leg.lots), scale)
-    sentences = (
-        f"{scale.market}: automatic deleveraging closed {closed} contracts of your {side} {held}.",
-        f"Why: {why}." if why else "",
-        f"Price: {_price(exact_price, scale)} ({price.reason}).",
-        f"Realised profit: {_money(leg.pnl, scale, signed=True)}; fee: {_money(leg.fee, scale)}.",
-        _left(leg, scale),
-        _ORDERS[cancelled],
-    )
-    return Notice(
-        account=leg.account,
-        position_id=leg.position_id,
-        market=scale.market,
-        why=why,
-        price=exact_price,
-        price_reason=price.reason,
-        leg=leg,
-        cancelled=cancelled,
-        text=" ".join(sentence for sentence in sentences if sentence),
-    )
+
+    def __init__(self, price: SettlementPrice, scale: MarketScale, cancelled: Cancelled) -> None:
+        self._scale, self._cancelled = scale, cancelled
+        self._contracts = _Unit(scale.lot_size)
+        self._money = _Unit(scale.money_unit)
+        self._prices = _Unit(scale.price_unit)
+        self._ratio = scale.value_ratio
+        shown = price_of(price.lot_value, self._ratio, is_inverse=scale.is_inverse)
+        self._price = None if shown is None else shown * Fraction(scale.price_unit)
+        self._reason = price.reason
+        spelled = self._spelled(*((0, 0) if shown is None else shown.as_integer_ratio()))
+        self._sentence = f"Price: {spelled} ({price.reason})."
+
+    def write(self, leg: Leg, *, why: str) -> Notice:
+        """Write the notice of one leg.
+
+        Args:
+            leg: the leg.
+            why: why this position, in words and numbers.
+        """
+        side = "long" if leg.lots > 0 else "short"
+        closed, held = self._contracts.spell(leg.closed), self._contracts.spell(abs(leg.lots))
+        market, asset = self._scale.market, self._scale.settle
+        profit = f"{'+' if leg.pnl > 0 else ''}{self._money.spell(leg.pnl)} {asset}".rstrip()
+        fee = f"{self._money.spell(leg.fee)} {asset}".rstrip()
+        sentences = (
+            f"{market}: automatic deleveraging closed {closed} contracts of your {side} {held}.",
+            f"Why: {why}." if why else "",
+            self._sentence,
+            f"Realised profit: {profit}; fee: {fee}.",
+            self._left(leg),
+            _ORDERS[self._cancelled],
+        )
+        return Notice(
+            account=leg.account,
+            position_id=leg.position_id,
+            market=market,
+            why=why,
+            price=self._price,
+            price_reason=self._reason,
+            leg=leg,
+            cancelled=self._cancelled,
+            text=" ".join(filter(None, sentences)),
+        )
+
+    def _left(self, leg: Leg) -> str:
+        """Say what is still held, and at which entry price."""
+        if leg.lots_left == 0:
+            return "Nothing of the position is left."
+        lots, ratio = abs(leg.lots_left), self._ratio
+        value = f"{self._money.spell(leg.entry_left)} {self._scale.settle}".rstrip()
+        price = (leg.entry_left * ratio.denominator, lots * ratio.numerator)
+        if self._scale.is_inverse:
+            price = (ratio.numerator * lots, ratio.denominator * leg.entry_left)
+        return (
+            f"You still hold {self._contracts.spell(lots)} contracts, entry value {value}, "
+            f"entry price {self._spelled(*price)}."
+        )
+
+    def _spelled(self, num: int, den: int) -> str:
+        """Write num / den price units to the unit, half to even, and say so where it is longer."""
+        if den <= 0:
+            return "none that is finite"
+        units, rest = divmod(num, den)
+        units += 2 * rest > den or (2 * rest == den and units % 2 == 1)
+        return f"{'about ' if rest else ''}{self._prices.spell(units)}"
 
 
-def _left(leg: Leg, scale: MarketScale) -> str:
-    """Say what is still held."""
-    if leg.lots_left == 0:
-        return "Nothing of the position is left."
-    value = Fraction(leg.entry_left, abs(leg.lots_left))
-    entry = price_of(value, scale.value_ratio, is_inverse=scale.is_inverse)
-    at = _price(None if entry is None else entry * Fraction(scale.price_unit), scale)
-    return (
-        f"You still hold {_contracts(abs(leg.lots_left), scale)} contracts, entry value "
-        f"{_money(leg.entry_left, scale)}, entry price {at}."
-    )
+class _Unit:
+    """Writes whole units as a decimal: exactly, without an exponent and without idle zeros."""
 
+    __slots__ = ("_digits", "_factor")
 
-def _contracts(lots: int, scale: MarketScale) -> str:
-    """Write lots as contracts."""
-    return _plain(lots, scale.lot_size)
+    def __init__(self, unit: Decimal) -> None:
+        ratio = Fraction(unit)
+        self._digits = 0
+        while 10**self._digits % ratio.denominator:
+            self._digits += 1
+        self._factor = ratio.numerator * 10**self._digits // ratio.denominator
 
-
-def _money(units: int, scale: MarketScale, *, signed: bool = False) -> str:
-    """Write money units as an amount of the settlement asset."""
-    sign = "+" if signed and units > 0 else ""
-    return f"{sign}{_plain(units, scale.money_unit)} {scale.settle}".rstrip()
-
-
-def _price(price: Fraction | None, scale: MarketScale) -> str:
-    """Write a price to its unit, and say so where it is longer."""
-    if price is None:
-        return "none that is finite"
-    units = price / Fraction(scale.price_unit)
-    about = "" if units.denominator == 1 else "about "
-    return about + _plain(round(units), scale.price_unit)
-
-
-def _plain(units: int, unit: Decimal) -> str:
-    """Write a number of units exactly, without an exponent and without idle zeros."""
-    return f"{decimal_of(units * Fraction(unit)):f}"
+    def spell(self, units: int) -> str:
+        """Write a number of units."""
+        whole, digits = units * self._factor, self._digits
+        if not digits:
+            return str(whole)
+        text = str(abs(whole)).rjust(digits + 1, "0")
+        text = f"{text[:-digits]}.{text[-digits:]}".rstrip("0").rstrip(".")
+        return f"-{text}" if whole < 0 else text

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 
 from deleverage.backstop.bankruptcy import (
     PPM,
@@ -22,9 +21,9 @@ from deleverage.backstop.bankruptcy import (
     Rounding,
     closed_lots,
     gain_of,
-    rounded,
+    rounded_part,
 )
-from deleverage.backstop.notices import Leg, Notice, write_notice
+from deleverage.backstop.notices import Leg, Notice, NoticeWriter
 from deleverage.backstop.prices import SettlementPrice
 from deleverage.errors import InputError, InvariantError, StateError, VenueError
 from deleverage.model.records import Venue
@@ -180,13 +179,14 @@ class Terms:
         """
         if kind is Fee.UNPUBLISHED:
             raise VenueError(f"fees.{what}: never published; choose none, maker, taker or another")
+        if kind is Fee.NONE:
+            return 0
         rates = {
-            Fee.NONE: 0,
             Fee.MAKER: self.maker_ppm,
             Fee.TAKER: self.taker_ppm,
             Fee.LIQUIDATION: self.liquidation_ppm,
         }
-        return rounded(Fraction(abs(quote) * rates[kind], PPM), Rounding.UP)
+        return -(-abs(quote) * rates[kind] // PPM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,9 +286,10 @@ def settle(
     """
     _check(cuts, bankrupt, terms)
     gain = gain_of(bankrupt.lots, is_inverse=terms.scale.is_inverse)
-    quotes = [rounded(gain * price.lot_value * cut.closed, terms.rounding) for cut in cuts]
+    value = gain * price.lot_value
+    quotes = [rounded_part(value, cut.closed, terms.rounding) for cut in cuts]
     closed = sum(cut.closed for cut in cuts)
-    whole = rounded(gain * price.lot_value * closed, terms.rounding)
+    whole = rounded_part(value, closed, terms.rounding)
     legs = tuple(_leg(cut, -quote, terms) for cut, quote in zip(cuts, quotes, strict=True))
     liquidated = _liquidated(bankrupt, closed, sum(quotes), terms)
     difference, paid = _difference(bankrupt, closed, whole, terms)
@@ -302,14 +303,12 @@ def settle(
     wallet = Book.FUND if bankrupt.is_pool else Book.WALLET
     postings += _moved(dust, (bankrupt.account, wallet), (terms.dust, Book.DUST), terms)
     postings += _moved(paid, (terms.fund, Book.FUND), (bankrupt.account, wallet), terms)
+    writer = NoticeWriter(price, terms.scale, terms.cancelled)
     settlement = Settlement(
         legs=legs,
         liquidated=liquidated,
         postings=tuple(postings),
-        notices=tuple(
-            write_notice(leg, price, terms.scale, terms.cancelled, why=cut.why)
-            for cut, leg in zip(cuts, legs, strict=True)
-        ),
+        notices=tuple(writer.write(leg, why=cut.why) for cut, leg in zip(cuts, legs, strict=True)),
         difference=difference,
         unpaid=max(difference, 0) - max(paid, 0),
         dust=dust,

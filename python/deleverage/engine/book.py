@@ -4,17 +4,16 @@ What is journalled are the checked integers, not the frames they came from: a re
 reader of frames, and cannot read them another way than the first time.
 """
 
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from zlib import compress, decompress
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from deleverage.engine import packing
 from deleverage.engine.roster import MODES, Roster
 from deleverage.engine.rows import ACCOUNT_PREFIX, profits
 from deleverage.errors import InputError
@@ -35,8 +34,7 @@ __all__ = ["Book", "Frames", "pack", "read_book", "unpack"]
 Int64 = NDArray[np.int64]
 _SCALES = ("lot_size", "price_unit", "money_unit", "settle")
 _MARGINS = ("margin", "bankruptcy_price", "bankruptcy_value")
-_LEVEL = 1
-_SQUEEZED = "z"
+_ID = "position_id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,8 +148,7 @@ def _book(
     count = len(snapshot)
     origin = np.arange(count) if snapshot.rows is None else snapshot.rows
     names = _accounts(frame, accounts)
-    holders = frame["account"].cast(pl.String).gather(origin)
-    owner = holders.cast(pl.Enum(names)).to_physical().to_numpy().astype(np.uint32)
+    owner = _owners(frame, names).take(origin)
     lots = snapshot.columns["lots"]
     section = (2 * snapshot.market_codes + (lots < 0)).astype(np.uint32)
     order = np.lexsort((snapshot.columns["position_id"], owner, section))
@@ -185,10 +182,17 @@ def _book(
 
 def _accounts(frame: pl.DataFrame, accounts: Table | None) -> pl.Series:
     """Give every account that is named anywhere, sorted as text."""
-    named = [frame["account"].cast(pl.String)]
-    if accounts is not None:
-        named.append(accounts.frame["account"].cast(pl.String))
-    return pl.concat(named).unique().sort()
+    tables = [frame] if accounts is None else [frame, accounts.frame]
+    return pl.concat([t["account"].unique().cast(pl.String) for t in tables]).unique().sort()
+
+
+def _owners(frame: pl.DataFrame, names: pl.Series) -> NDArray[np.uint32]:
+    """Give the account of every row by its place among the names; each is spelled once."""
+    account = frame["account"].unique()
+    codes = names.search_sorted(account.cast(pl.String)).cast(pl.UInt32)
+    known = pl.DataFrame({"account": account, "code": codes})
+    rows = frame.select("account").join(known, on="account", how="left", maintain_order="left")
+    return rows["code"].to_numpy()
 
 
 def _modes(frame: pl.DataFrame) -> NDArray[np.uint8]:
@@ -298,18 +302,27 @@ def pack(book: Book, *, is_compressed: bool = True) -> dict[str, Value]:
             which is written once, and not for a state, whose bytes are compared.
     """
     roster = book.roster
-    squeeze = partial(_packed, is_compressed=is_compressed)
-    has_numbers = roster.ids.dtype.is_integer()
-    ids = squeeze(roster.ids.to_numpy()) if has_numbers else roster.ids.cast(pl.String).to_list()
+    squeeze = partial(packing.pack, is_compressed=is_compressed)
+    texts = partial(packing.pack_texts, is_compressed=is_compressed)
     arrays: dict[str, NDArray[Any]] = {"section": roster.section, "owner": roster.owner}
     arrays["mode"] = roster.mode
     arrays |= {"joint": roster.joint, "aside": book.aside}
+    columns = dict(book.columns)
+    if not roster.ids.dtype.is_integer():
+        ids = texts(roster.ids.cast(pl.String).to_list())
+    else:
+        numbers = roster.ids.to_numpy()
+        ids = squeeze(numbers)
+        # The kernel's ids are the same numbers, where they are that large.
+        is_same = numbers.dtype == columns[_ID].dtype and np.array_equal(numbers, columns[_ID])
+        if is_compressed and is_same:
+            del columns[_ID]
     return {
         "markets": list(roster.markets),
-        "accounts": roster.accounts.to_list(),
+        "accounts": texts(roster.accounts.to_list()),
         "ids": ids,
         "rows": {name: squeeze(array) for name, array in arrays.items()},
-        "columns": {name: squeeze(array) for name, array in book.columns.items()},
+        "columns": {name: squeeze(array) for name, array in columns.items()},
         "wallets": {asset: squeeze(array) for asset, array in book.wallets.items()},
     }
 
@@ -325,20 +338,24 @@ def unpack(value: Mapping[str, Any], scales: tuple[MarketScale, ...]) -> Book:
         InputError: it is no packed book.
     """
     try:
-        rows = {name: _unpacked(text) for name, text in value["rows"].items()}
-        given = value["ids"]
-        ids = pl.Series(given, dtype=pl.String) if isinstance(given, list) else None
+        rows = {name: packing.unpack(text) for name, text in value["rows"].items()}
+        columns = {name: packing.unpack(text) for name, text in value["columns"].items()}
+        wallets = {asset: packing.unpack(text) for asset, text in value["wallets"].items()}
+        if packing.are_texts(value["ids"]):
+            ids = pl.Series(packing.unpack_texts(value["ids"]), dtype=pl.String)
+        else:
+            numbers = packing.unpack(value["ids"])
+            ids = pl.Series(numbers)
+            columns.setdefault(_ID, numbers.copy())
         roster = Roster(
             markets=tuple(value["markets"]),
-            accounts=pl.Series(value["accounts"], dtype=pl.String),
-            ids=pl.Series(_unpacked(given)) if ids is None else ids,
+            accounts=pl.Series(packing.unpack_texts(value["accounts"]), dtype=pl.String),
+            ids=ids,
             section=rows["section"],
             owner=rows["owner"],
             mode=rows["mode"],
             joint=rows["joint"],
         )
-        columns = {name: _unpacked(text) for name, text in value["columns"].items()}
-        wallets = {asset: _unpacked(text) for asset, text in value["wallets"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"book: expected a packed book, got {error!r}") from error
     return Book(
@@ -348,21 +365,3 @@ def unpack(value: Mapping[str, Any], scales: tuple[MarketScale, ...]) -> Book:
         scales=scales,
         wallets=wallets,
     )
-
-
-def _packed(array: NDArray[Any], *, is_compressed: bool) -> str:
-    """Write an array as text: its type, and its bytes."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    data = little.tobytes()
-    word = _SQUEEZED if is_compressed else ""
-    text = b64encode(compress(data, _LEVEL) if is_compressed else data).decode()
-    return f"{word}{little.dtype.str} {text}"
-
-
-def _unpacked(text: str) -> NDArray[Any]:
-    """Read an array from text; it is the reader's own."""
-    kind, _, data = text.partition(" ")
-    raw = b64decode(data, validate=True)
-    if kind.startswith(_SQUEEZED):
-        raw = decompress(raw)
-    return np.frombuffer(raw, kind.removeprefix(_SQUEEZED)).copy()

@@ -22,6 +22,7 @@ OPENING = "outside:opening"
 REST = "clearing:(traders)"
 """What the traders hold for whom nothing was booked yet."""
 
+_TRADER = f"{AccountKind.TRADER.value}:"
 _KINDS = {
     Book.WALLET: AccountKind.TRADER,
     Book.FUND: AccountKind.POOL,
@@ -57,21 +58,19 @@ def book(state: State, postings: Sequence[Posting], lines: Iterable[Line] = ()) 
     ledger = state.ledger
     new = sorted(name for name in {account for account, _, _ in moves} if name not in ledger)
     ledger = ledger.open(new)
-    brought = [line for name in new for line in _brought(state, name)]
-    return replace(state, ledger=ledger.post([*brought, *moves]))
+    return replace(state, ledger=ledger.post([*_brought(state, new), *moves]))
 
 
-def _brought(state: State, name: str) -> list[Line]:
-    """Give what moves to a trader's own account when it is opened."""
-    kind, _, account = name.partition(":")
-    code = state.book.roster.find_account(account) if kind == AccountKind.TRADER else -1
-    if code < 0:
-        return []
-    amounts = ((asset, int(wallets[code])) for asset, wallets in state.wallets.items())
+def _brought(state: State, names: Sequence[str]) -> list[Line]:
+    """Give what moves to traders' own accounts when they are opened."""
+    traders = [name for name in names if name.startswith(_TRADER)]
+    codes = state.book.roster.find_accounts([name.removeprefix(_TRADER) for name in traders])
     return [
         line
-        for asset, amount in amounts
-        if amount
+        for name, code in zip(traders, codes, strict=True)
+        if code >= 0
+        for asset, wallets in state.wallets.items()
+        if (amount := int(wallets[code]))
         for line in ((REST, asset, -amount), (name, asset, amount))
     ]
 

@@ -5,6 +5,7 @@ by id. Whatever order a book came in, its places are the same. Accounts and ids 
 everybody spells them outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -123,6 +124,15 @@ class Roster:
     def find_account(self, account: str) -> int:
         """Give the code of an account, -1 where the book knows none of that name."""
         return _find(self.accounts, str(account))
+
+    def find_accounts(self, accounts: Sequence[str]) -> list[int]:
+        """Give the codes of some accounts, as `find_account` does; many of them in one pass."""
+        if len(accounts) <= _FEW or not len(self.accounts):
+            return [self.find_account(account) for account in accounts]
+        wanted = pl.Series(accounts, dtype=pl.String)
+        places = self.accounts.search_sorted(wanted).clip(upper_bound=len(self.accounts) - 1)
+        found = self.accounts.gather(places) == wanted
+        return [code if is_there else -1 for code, is_there in zip(places, found, strict=True)]
 
     def account(self, place: int) -> str:
         """Give the account of a place."""

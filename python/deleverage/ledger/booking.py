@@ -1,6 +1,6 @@
 """The plainest engine: a journal of bookings, whose state is a ledger."""
 
-from typing import Final
+from typing import Final, cast
 
 from deleverage.errors import InputError
 from deleverage.ledger.canonical import Value
@@ -36,10 +36,9 @@ class Booking:
         """
         if command.kind == self.POST:
             lines = _listed(command, "postings")
-            postings = [line for line in lines if isinstance(line, list)]
-            if len(postings) != len(lines):
+            if {*map(type, lines)} - {list}:
                 raise InputError(f"postings: expected lists of three, got {lines!r}")
-            return state.post(postings), {"postings": len(postings)}
+            return state.post(cast("list[list[Value]]", lines)), {"postings": len(lines)}
         if command.kind == self.OPEN:
             accounts = _listed(command, "accounts")
             names = [name for name in accounts if isinstance(name, str)]

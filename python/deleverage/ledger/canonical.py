@@ -8,9 +8,10 @@ import json
 from hashlib import sha256
 from typing import NoReturn, TypeAlias
 
+from deleverage import _core
 from deleverage.errors import InputError
 
-__all__ = ["Value", "decode", "digest", "encode", "frame", "spell"]
+__all__ = ["Value", "decode", "digest", "encode", "frame", "spell", "spell_out"]
 
 Value: TypeAlias = "bool | int | str | list[Value] | dict[str, Value] | None"
 
@@ -43,11 +44,22 @@ def encode(value: object, what: str = "value") -> bytes:
         InputError: a float, a tuple, a set, a key that is no string, or text that is no Unicode;
             the message names the place.
     """
-    return spell(value, what)[0]
+    data = _core.spell(value)
+    return spell_out(value, what)[0] if data is None else data
 
 
 def spell(value: object, what: str = "value") -> tuple[bytes, Value]:
     """Spell a value canonically and read it back: what a replay will see.
+
+    Raises:
+        InputError: as `encode`.
+    """
+    plain = _core.spell_twin(value)
+    return spell_out(value, what) if plain is None else plain
+
+
+def spell_out(value: object, what: str = "value") -> tuple[bytes, Value]:
+    """Do what `spell` does the long way: whatever is not plain comes here, and wrong values too.
 
     Raises:
         InputError: as `encode`.
@@ -72,7 +84,7 @@ def decode(data: bytes, what: str = "value") -> Value:
     """
     try:
         value: Value = _DECODER.decode(data.decode())
-        if _ENCODER.encode(value).encode() == data:
+        if encode(value, what) == data:
             return value
     except (InputError, ValueError, RecursionError) as error:
         raise InputError(f"{what}: expected canonical JSON, got {error}") from error

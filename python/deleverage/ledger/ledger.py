@@ -11,6 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
+from deleverage import _core
 from deleverage.errors import InputError, InvariantError, StateError
 from deleverage.ledger.canonical import Value, decode, encode
 from deleverage.ledger.versions import VersionedMap
@@ -187,7 +188,26 @@ class Ledger:
             InvariantError: the postings of an asset do not add up to zero.
             StateError: a balance would leave the range.
         """
-        lines = list(postings)
+        lines = postings if type(postings) is list else list(postings)
+        tables = {asset: balances.read() for asset, balances in self._balances.items()}
+        undo = _core.post(lines, tables, self._accounts.read())
+        if undo is None:
+            return self.post_slowly(lines)
+        moved = {asset: self._balances[asset].changed(before) for asset, before in undo.items()}
+        return Ledger(self._accounts, {**self._balances, **moved})
+
+    def post_slowly(self, lines: Lines) -> "Ledger":
+        """Do what `post` does the long way: large amounts come here, and wrong events.
+
+        Args:
+            lines: as `post` takes them.
+
+        Returns:
+            As `post`.
+
+        Raises:
+            AdlError: as `post`.
+        """
         moves = _moves(lines)
         if not moves:
             raise InputError(self._complaint(lines))
@@ -207,7 +227,7 @@ class Ledger:
         self, asset: str, moves: Mapping[str, int], lines: Lines
     ) -> Mapping[str, int | None]:
         """The balances of an asset's accounts after an event; None where nothing is left."""
-        before = list(map(self._held(asset).reader(), moves))
+        before = list(map(self._held(asset).read().get, moves))
         # Who has a balance is open; of the others each line is looked at.
         if None in before and (wrong := self._complaint(lines)):
             raise InputError(wrong)

@@ -6,7 +6,7 @@ Reading an old version turns the pointers round first (Baker, "Shallow binding m
 arrays fast", 1991). One thread at a time may use the versions of one map.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 __all__ = ["VersionedMap"]
@@ -23,7 +23,7 @@ class _Version(Generic[Key, Item]):
     def __init__(self, table: dict[Key, Item]) -> None:
         self.table = table
         self.newer: _Version[Key, Item] | None = None
-        self.undo: dict[Key, Item | None] = {}
+        self.undo: Mapping[Key, Item | None] = {}
 
     def point(self, newer: "_Version[Key, Item]", changes: Collection[Key]) -> None:
         """Hand the table to another version, and keep what these keys hold here."""
@@ -72,9 +72,27 @@ class VersionedMap(Generic[Key, Item]):
         """The item of a key, or None."""
         return self._version.own().get(key)
 
-    def reader(self) -> Callable[[Key], Item | None]:
-        """`get` for many keys in a row; it reads this version until another one is used."""
-        return self._version.own().get
+    def read(self) -> dict[Key, Item]:
+        """The table of this version, until another version is used.
+
+        Who writes to it must say at once with `changed` what the keys held before.
+        """
+        return self._version.own()
+
+    def changed(self, undo: Mapping[Key, Item | None]) -> "VersionedMap[Key, Item]":
+        """Make the next version of what was written to the table that `read` gave.
+
+        Args:
+            undo: what the keys that were written held before; None for nothing.
+
+        Returns:
+            The new version; this one reads as before it was written to.
+        """
+        newer: VersionedMap[Key, Item] = VersionedMap.__new__(VersionedMap)
+        old = self._version
+        newer._version = _Version(old.table)
+        old.newer, old.table, old.undo = newer._version, {}, undo
+        return newer
 
     def items(self) -> tuple[tuple[Key, Item], ...]:
         """Every key with its item, in no promised order; a copy."""
@@ -90,11 +108,9 @@ class VersionedMap(Generic[Key, Item]):
             The new version; this one still reads as before.
         """
         table = self._version.own()
-        newer: VersionedMap[Key, Item] = VersionedMap.__new__(VersionedMap)
-        newer._version = _Version(table)
-        self._version.point(newer._version, changes)
+        undo = dict(zip(changes, map(table.get, changes), strict=True))
         _write(table, changes)
-        return newer
+        return self.changed(undo)
 
 
 def _write(table: dict[Key, Item], changes: Mapping[Key, Item | None]) -> None:
