@@ -84,6 +84,7 @@ class Pool:
         balances: the balance, one window a length.
         history: the balance for as long as the publication needs it; None if shown at once.
         carved: markets that were taken out of it (`groups.carve_out`).
+        group: pools of one group answer for each other; empty where it stands alone.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Pool:
     balances: tuple[Window, ...]
     history: Window | None
     carved: tuple[str, ...] = ()
+    group: str = ""
 
     @classmethod
     def open(

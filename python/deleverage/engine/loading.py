@@ -92,7 +92,7 @@ def _with_pools(state: State, given: list[Body]) -> State:
         assets[name] = _asset(state, name, markets, body)
         scopes = (PoolScope.SHARED, PoolScope.MARKET)
         scope = scopes[len(markets)] if len(markets) < len(scopes) else PoolScope.GROUP
-        pools[name] = Pool.open(
+        opened = Pool.open(
             name,
             at=state.at,
             cash=body.whole("cash"),
@@ -102,6 +102,8 @@ def _with_pools(state: State, given: list[Body]) -> State:
             may_be_negative=bool(body.value.get("may_be_negative"))  # type: ignore[union-attr]
             or _may_be_negative(state.rules),
         )
+        pools[name] = replace(opened, group=body.text("group") if body.has("group") else "")
+    _require_one_asset(pools, assets)
     backing = {
         market: name
         for market, scale in state.scales.items()
@@ -112,6 +114,18 @@ def _with_pools(state: State, given: list[Body]) -> State:
         waterfall_of(state, market)
         statuses[market] = state.triggers[market].idle(state.at)
     return replace(state, pools=pools, assets=assets, backing=backing, statuses=statuses)
+
+
+def _require_one_asset(pools: Mapping[str, Pool], assets: Mapping[str, str]) -> None:
+    """Refuse a group whose pools hold different assets: their balances do not add up."""
+    held: dict[str, str] = {}
+    for name, pool in pools.items():
+        first = held.setdefault(pool.group, assets[name])
+        if pool.group and assets[name] != first:
+            raise InputError(
+                f"pool {name}, group {pool.group}: expected one asset in a group, {first}, "
+                f"got {assets[name]}"
+            )
 
 
 def _refuse_account(state: State, name: str, what: str) -> None:

@@ -234,7 +234,8 @@ def facts_of(state: State, open_: Open, *, is_emergency: bool = False) -> Facts:
     """
     liquidation = open_.liquidation
     market = liquidation.market
-    facts = Facts(at=state.at, pool=state.pool_behind(market), market=market)
+    pool = state.pool_behind(market)
+    facts = Facts(at=state.at, pool=pool, market=market, group=state.group_of(pool))
     if not liquidation.is_pool:
         facts = replace(facts, account_value=_account_value(state, open_))
     waiting = [one.liquidation for one in state.liquidations.values()]

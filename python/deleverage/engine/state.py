@@ -208,6 +208,21 @@ class State:
         name = self.backing.get(market)
         return None if name is None else self.pools[name].advance(self.at)
 
+    def group_of(self, pool: Pool | None) -> tuple[Pool, ...] | None:
+        """Give the pools that answer for each other with one, itself as it is given, at its time.
+
+        Args:
+            pool: one of the state's, or what is to become of it; None where there is none.
+        """
+        if pool is None:
+            return None
+        others = (
+            one.advance(pool.at)
+            for name, one in self.pools.items()
+            if pool.group and one.group == pool.group and name != pool.name
+        )
+        return (pool, *others)
+
     def opened(self, name: str) -> Open:
         """Give an open liquidation.
 
