@@ -7,7 +7,7 @@ float. A market's tick_size binds settlement prices only: marks and fills may li
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -27,7 +27,7 @@ from deleverage.model.scalars import exact_of
 __all__ = ["Scenario", "Step", "read_scenario"]
 
 _TOP = ("title", "story", "venue", "markets", "pools", "accounts", "positions", "neutral", "steps")
-_VENUE = ("edition", "parameters", "choices")
+_VENUE = ("edition", "parameters", "choices", "lines")
 _MARKET: tuple[str, ...] = (
     "market",
     "kind",
@@ -268,13 +268,22 @@ def _venue(page: _Page) -> tuple[Venue, Choices]:
         venue = venue.with_parameters(numbers) if numbers else venue
     except VenueError as error:
         raise VenueError(f"{given.where}: {error}") from None
-    return venue, _choices(inner.inner("choices"))
+    return venue, replace(_choices(inner.inner("choices")), lines=_lines(inner.inner("lines")))
+
+
+def _lines(page: _Page) -> dict[str, dict[str, Decimal]]:
+    """Read the numbers of a market's own lines, by market."""
+    tables = {market: page.inner(market) for market in page.table}
+    return {
+        market: {name: _decimal(inner, name) for name in inner.table}
+        for market, inner in tables.items()
+    }
 
 
 def _choices(page: _Page) -> Choices:
     """Read what is chosen, each by its own words."""
     hints = get_type_hints(Choices)
-    page.only([field.name for field in fields(Choices)])
+    page.only([field.name for field in fields(Choices) if field.name != "lines"])
     found: dict[str, Any] = {}
     for key, value in page.table.items():
         options = [

@@ -76,8 +76,9 @@ def _pool_bankruptcy(state: State, stage: Stage, rule: Price) -> Fraction:
         )
     if not left.is_pool:
         pool = _with_position(state, pool, left)
+    rules = state.choices.for_market(state.rules, left.market)
     line = next(
-        (c for c in state.rules.trigger.conditions if c.kind is ConditionKind.SYMBOL_DRAWDOWN), None
+        (c for c in rules.trigger.conditions if c.kind is ConditionKind.SYMBOL_DRAWDOWN), None
     )
     group = state.group_of(pool) or (pool,)
     if line is not None and sum(each.balance for each in group) > 0:
