@@ -378,13 +378,14 @@ class World:
         assert Commands().dump(Commands().load(live)) == live
 
 
-def soak(events: int, seed: int = 0, workers: int = 1) -> Tally:
+def soak(events: int, seed: int = 0, workers: int = 1, *, into: Tally | None = None) -> Tally:
     """Play every edition, each its share of the events, and ours until no rule is left out.
 
     Args:
         events: about how many.
         seed: of the run.
         workers: processes.
+        into: where it is counted, edition by edition.
 
     Returns:
         What happened.
@@ -393,7 +394,7 @@ def soak(events: int, seed: int = 0, workers: int = 1) -> Tally:
     share = max(1, events // len(names))
     if events >= LONG:
         share = max(share, LEAST_EVENTS)
-    tally = Tally()
+    tally = Tally() if into is None else into
     play = partial(_play, seed=seed, events=share)
     with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
         for name, one in zip(names, (pool.map if pool else map)(play, names), strict=True):
@@ -425,10 +426,16 @@ def main() -> int:
     wanted = int(os.environ.get("SOAK_EVENTS", "2000"))
     seed = int(os.environ.get("SOAK_SEED", "0"))
     workers = int(os.environ.get("SOAK_WORKERS", "2" if wanted >= LONG else "1"))
-    tally = soak(wanted, seed, workers)
+    tally, is_whole = Tally(), True
+    try:
+        soak(wanted, seed, workers, into=tally)
+    except KeyboardInterrupt:
+        is_whole = False
     rare = tally.rare(LEAST)
-    sys.stdout.write(f"{tally}\nfewer than {LEAST} times: {', '.join(rare) or 'nothing'}\n")
-    return 1 if rare and wanted >= LONG else 0
+    below = ", ".join(rare) or "nothing"
+    told = "" if is_whole else "stopped before its end: "
+    sys.stdout.write(f"{told}{tally}\nfewer than {LEAST} times: {below}\n")
+    return 1 if not is_whole or (rare and wanted >= LONG) else 0
 
 
 if __name__ == "__main__":

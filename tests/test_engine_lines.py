@@ -129,9 +129,9 @@ def test_a_group_holds_one_asset(journal: Path) -> None:
 def test_an_empty_group_shares_what_it_still_has(journal: Path) -> None:
     """A pool sheds where its market has lost its share of what the group still has.
 
-    The ETH pool took zed's long of 10 over at 1,900, and at 1,800 it has lost 1,000. Its own 500 and
-    the other's 300 are all there is: they are at 1,820 together empty, so at 1,800 the market may
-    lose 800, and closes at 1,820.
+    The ETH pool took zed's long of 10 over at 1,900, and at 1,800 it has lost 1,000. Its own 500
+    and the other's 300 are all there is: at 1,820 they are empty together, and there the
+    market is closed.
     """
     venue = edition(ConditionKind.GROUP_LEVEL, level="0")
     part = venue.backstop

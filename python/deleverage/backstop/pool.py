@@ -240,7 +240,7 @@ class Pool:
         Raises:
             StateError: time runs backwards.
         """
-        return self._step(at)
+        return self if at == self.at else self._step(at)
 
     def contribute(self, amount: int, *, at: int) -> Self:
         """Put money in from outside; it is no profit of any market.
