@@ -49,7 +49,7 @@ __all__ = ["soak"]
 
 HOUR = EIGHT_HOURS // 8
 WORLD = 120
-AUDITED = 0.25
+AUDITED, RARELY = 0.25, 0.1
 MOST_TRIES = 60
 LONG, LEAST, LEAST_EVENTS = 1_000_000, 100, 20_000
 GAPS = [0, 0, 0, 10**6, HOUR // 60, HOUR // 7, HOUR, 3 * HOUR, 9 * HOUR]
@@ -117,6 +117,8 @@ class World:
             acts += [(4, "outcome", self._outcome), (8, "deleverage", self._deleverage)]
         if self._held():
             acts.append((2, "shed", self._shed))
+        if self.draw.random() < RARELY:
+            acts.append((2, "carve", self._carve))
         chosen = self.draw.choices(acts, [weight for weight, _, _ in acts])[0]
         return chosen[1], chosen[2]
 
@@ -248,6 +250,12 @@ class World:
         self.serial += 1
         pool, market = self.draw.choice(self._held())
         self.engine.shed(f"l{self.serial}", pool, market, facts=self._facts(), at=self.at)
+
+    def _carve(self) -> None:
+        state = self.memory.state
+        market = self.draw.choice(sorted(state.backing))
+        cash = self.draw.choice(["0", "10"])
+        self.engine.carve(state.backing[market], market, f"own {market}", cash=cash, at=self.at)
 
     def _misuse(self) -> None:
         """What must be refused, whatever the state."""

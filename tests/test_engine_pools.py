@@ -8,7 +8,7 @@ import pytest
 
 from deleverage.audit import audit
 from deleverage.engine import Engine
-from deleverage.errors import StateError
+from deleverage.errors import InputError, StateError
 from deleverage.model.records import Venue as Edition
 from deleverage.model.terms import PoolRole, Standing
 from deleverage.venue import Venue
@@ -109,4 +109,74 @@ def test_a_plan_with_a_pool_is_stale_once_the_pool_moved(journal: Path) -> None:
 
         with pytest.raises(StateError, match="pool fund"):
             engine.commit(plan, at=3)
+        assert before is engine.state
+
+
+def test_a_market_is_taken_out_of_a_pool(journal: Path) -> None:
+    """Its short, what it won and 500 go into a pool of their own; the rest keeps 1,500."""
+    with with_short(journal) as engine:
+        engine.carve("fund", "ETH", "eth", cash="500", at=3)
+        state = engine.state
+        own, rest = state.pools["eth"], state.pools["fund"]
+
+        assert (500 * UNIT, 1700 * UNIT) == (own.cash, own.balance)
+        assert (1500 * UNIT, 1500 * UNIT) == (rest.cash, rest.balance)
+        assert -3 == own.inventory("ETH").lots
+        assert 1200 * UNIT == own.inventory("ETH").pnl
+        assert {"ETH": "eth", "BTC": "fund"} == dict(state.backing)
+        assert 0 == state.offset("ETH")
+        engine.marks({"ETH": "1900"}, at=4)
+        assert 1400 * UNIT == engine.state.pools["eth"].balance
+        assert 1500 * UNIT == engine.state.pools["fund"].balance
+        assert engine.trial_balance.is_closed
+        live = engine.state_hash()
+    with Engine.open(journal) as again:
+        assert live == again.state_hash()
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_pool_without_a_market_is_read_at_once(journal: Path, at: int) -> None:
+    """Whether or not time passed, both windows know what each pool is worth after it."""
+    with with_short(journal) as engine:
+        engine.carve("fund", "ETH", "eth", cash="500", at=at)
+        for pool in engine.state.pools.values():
+            assert [pool.balance] == [window.value for window in pool.balances]
+            assert all(w.value == each.pnl for each in pool.inventories for w in each.pnls)
+
+
+def test_what_is_shed_goes_with_its_market(journal: Path) -> None:
+    """A shedding that is open when its market is taken out is then the new pool's, and ends so."""
+    with with_short(journal) as engine:
+        engine.shed("shed-1", "fund", "ETH", facts=NOW, at=3)
+        engine.carve("fund", "ETH", "eth", cash="500", at=3)
+        assert "eth" == engine.state.opened("shed-1").liquidation.account
+        engine.outcome("shed-1", fills=[("3", "1850")], facts=NOW, at=4)
+
+        # 3 x (2,200 - 1,850) won on top of 500.
+        assert 1550 * UNIT == engine.state.pools["eth"].cash
+        assert {} == dict(engine.state.liquidations)
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cash", "kind", "words"),
+    [
+        (("find", "ETH", "eth"), "0", InputError, "expected the one behind ETH, got 'find'"),
+        (("fund", "ETC", "eth"), "0", InputError, "got 'ETC'"),
+        (("fund", "ETH", "fund"), "0", InputError, "expected that of a new pool, got 'fund'"),
+        (("fund", "ETH", "zed"), "0", InputError, "other than 'zed'"),
+        (("fund", "ETH", "eth"), "2001", StateError, "cash: expected at most 2000000000"),
+        (("fund", "ETH", "eth"), "-1", InputError, "cash"),
+        (("fund", "ETH", " "), "0", InputError, "a name that is not blank"),
+    ],
+)
+def test_a_market_that_cannot_be_taken_out_stays(
+    journal: Path, arguments: tuple[str, str, str], cash: str, kind: type[Exception], words: str
+) -> None:
+    """Another pool's market, a name that is taken, more money than there is: nothing moves."""
+    with with_short(journal) as engine:
+        before = engine.state
+        with pytest.raises(kind, match=words):
+            engine.carve(*arguments, cash=cash, at=3)
         assert before is engine.state

@@ -163,6 +163,9 @@ def _played(engine: Engine, step: Step) -> Told:
         done = command(values["account"], values["amount"], values["asset"], at=at)
     elif step.do == "contribute":
         done = engine.contribute(values["pool"], values["amount"], at=at)
+    elif step.do == "carve":
+        names = [values.pop(key) for key in ("pool", "market", "name")]
+        done = engine.carve(*names, **values, at=at)
     elif step.do == "liquidate":
         done = engine.liquidate(values.pop("name"), values.pop("position"), **values, at=at)
     elif step.do == "shed":

@@ -75,6 +75,7 @@ _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "deposit": (("account", "amount", "asset"), ()),
     "withdraw": (("account", "amount", "asset"), ()),
     "contribute": (("pool", "amount"), ()),
+    "carve": (("pool", "market", "name"), ("cash",)),
     "liquidate": (("name", "position"), ("fills", "cancelled", "bankruptcy_price", "facts")),
     "shed": (("name", "pool", "market"), ("fills", "facts")),
     "outcome": (("name",), ("fills", "cancelled", "facts")),
@@ -438,7 +439,7 @@ def _value(page: _Page, key: str) -> Any:  # noqa: ANN401 - each key has its own
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise page.refuse(key, "a list of texts")
         return value
-    if key in {"amount", "bankruptcy_price"}:
+    if key in {"amount", "bankruptcy_price", "cash"}:
         return _decimal(page, key)
     if key == "facts":
         return dict(page.inner(key).table)

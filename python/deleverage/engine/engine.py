@@ -219,6 +219,46 @@ class Engine:
         units = quantise(amount, state.unit(asset), name=f"amount in {asset}")
         return self._execute("contribute", {"pool": pool, "amount": units}, at, key)
 
+    def carve(
+        self,
+        pool: str,
+        market: str,
+        name: str,
+        *,
+        cash: Number = 0,
+        at: int,
+        key: str | None = None,
+    ) -> Acknowledgement:
+        """Take a market out of a pool into a pool of its own, which is judged by itself from now.
+
+        Its position goes with it, what it gained and lost, and the liquidation that sheds it.
+
+        Args:
+            pool: that stands behind the market with others.
+            market: its name.
+            name: of the new pool.
+            cash: what the new pool gets, in the asset.
+            at: event time, ns UTC.
+            key: unique name of the command.
+
+        Raises:
+            InputError: the pool is not behind the market or stands behind it alone, or the name is
+                taken.
+            StateError: the pool has less money than that, or time runs backwards.
+        """
+        state, pool = self.state, name_of(pool, "pool")
+        units = 0
+        if pool in state.assets:
+            asset = state.assets[pool]
+            units = quantise(cash, state.unit(asset), name=f"cash in {asset}")
+        body: dict[str, Value] = {
+            "pool": pool,
+            "market": name_of(market, "market"),
+            "name": name_of(name, "name"),
+            "cash": units,
+        }
+        return self._execute("carve", body, at, key)
+
     def liquidate(
         self,
         name: str,
