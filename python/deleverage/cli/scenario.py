@@ -153,8 +153,12 @@ def _toml(path: Path) -> dict[str, Any]:
     """Read the file as TOML; its decimals stay as written."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable TOML file, got {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"scenario: expected a TOML file, but there is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"{path}: expected a TOML file, got: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected TOML in UTF-8, got {error}") from None
     if text.startswith(_BYTE_ORDER_MARK):
         raise InputError(
             f"{path}: expected UTF-8 without a byte order mark, got one; save it without"
