@@ -1,273 +1,154 @@
 """Random events over every edition, with every guarantee checked after each: `python -m soak`.
 
-A run is repeated by its seed. SOAK_EVENTS says how many events (default 2,000), SOAK_SEED which.
-What happened is counted: starts and stops of triggers, price rules, completion modes, refusals.
+An edition is played in worlds: a book of two sides, pools near the edition's lines, and events
+until the book is worn. A run is repeated by its seed. SOAK_EVENTS says how many events (default
+2,000), SOAK_SEED which, SOAK_WORKERS in how many processes. What happened is counted: starts and
+stops of triggers, price rules, completion modes, refusals. A run of a million must have reached
+each of them a hundred times.
 """
 
 import os
 import random
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from deleverage.audit import examine
-from deleverage.backstop.trigger import State as Light
-from deleverage.backstop.trigger import Status, StopReading
-from deleverage.backstop.window import EIGHT_HOURS
-from deleverage.engine import Choices, Commands, Engine, Frames, State
-from deleverage.errors import AdlError, InvariantError
-from deleverage.ledger import Acknowledgement, Command, Journal, Receipt, Request, decode, encode
-from deleverage.model.records import Venue as Edition
-from deleverage.model.terms import (
-    Bound,
-    ConditionKind,
-    Convention,
-    Fee,
-    Payer,
-    PoolRole,
-    Remainder,
-    Standing,
-    Surplus,
-)
-from deleverage.venue import Venue, venues
+import numpy as np
 
-__all__ = ["Tally", "editions", "soak"]
+from deleverage.audit import Auditor, examine
+from deleverage.backstop.bankruptcy import price_of
+from deleverage.backstop.lines import Facts
+from deleverage.backstop.trigger import State as Light
+from deleverage.backstop.trigger import Status, Trigger
+from deleverage.backstop.window import EIGHT_HOURS
+from deleverage.engine import Commands, Engine, State
+from deleverage.errors import AdlError, InvariantError
+from deleverage.ledger import Command, Journal, decode, encode
+from soak_books import (
+    ACCOUNTS,
+    MARKS,
+    OWN,
+    POOLS,
+    book_of,
+    choices_of,
+    edition_of,
+    editions,
+    pools_of,
+)
+from soak_record import Memory, Tally
+
+__all__ = ["soak"]
 
 HOUR = EIGHT_HOURS // 8
-ACCOUNTS = [f"t{number}" for number in range(9)]
-LINEAR = {"kind": "linear", "contract_size": "1", "lot_size": "1", "price_unit": "0.01"}
-LINEAR |= {"money_unit": "0.000001", "settle": "USDT"}
-INVERSE = {"kind": "inverse", "contract_size": "100", "lot_size": "1", "price_unit": "0.1"}
-INVERSE |= {"money_unit": "0.00000001", "settle": "BTC"}
-MARKETS = [{"market": "A"} | LINEAR, {"market": "B"} | LINEAR, {"market": "C"} | INVERSE]
-MARKS = {"A": Decimal(100), "B": Decimal(250), "C": Decimal(20_000)}
-NUMBERS = {"limit": "400", "ratio": "0.2", "window_hours": "8", "threshold": "900", "minutes": "5"}
-NUMBERS |= {"quantity": "3", "depleted_ratio": "0.1", "loss": "200", "fee_ratio": "0.01"}
-NUMBERS |= {"delta_limit": "0.05", "gate_hours": "1"}
-STOP_RATIO = "0.1"
-MOST_TRIES = 20
+WORLD = 120
+AUDITED, RARELY = 0.25, 0.1
+MOST_TRIES = 60
+LONG, LEAST, LEAST_EVENTS = 1_000_000, 100, 20_000
+GAPS = [0, 0, 0, 10**6, HOUR // 60, HOUR // 7, HOUR, 3 * HOUR, 9 * HOUR]
 
 
-@dataclass
-class Tally:
-    """What a run did."""
-
-    events: int = 0
-    did: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    starts: Counter[str] = field(default_factory=Counter)
-    stops: Counter[str] = field(default_factory=Counter)
-    prices: Counter[str] = field(default_factory=Counter)
-    completions: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    steps: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        lines = [f"{self.events} events"]
-        for one in fields(self)[1:]:
-            counts = sorted(getattr(self, one.name).items())
-            lines.append(f"{one.name}: " + (", ".join(f"{k} {n}" for k, n in counts) or "none"))
-        return "\n".join(lines)
-
-
-class Memory:
-    """A journal without a file: what `Engine` asks of one, and the requests it was given."""
-
-    def __init__(self) -> None:
-        self.commands = Commands()
-        self.state = self.commands.start()
-        self.requests: list[Request] = []
-
-    @property
-    def head(self) -> Receipt:
-        """How many commands there were."""
-        return Receipt(len(self.requests), "0" * 64)
-
-    def execute(self, key: str, kind: str, time_ns: int, body: object) -> Acknowledgement:
-        """Apply a command to the body as a replay will read it."""
-        twin = cast("dict[str, Any]", decode(encode(body)))
-        command = Command(len(self.requests) + 1, key, kind, time_ns, twin)
-        state, result = self.commands.apply(self.state, command)
-        self.state = state
-        self.requests.append(Request(key, kind, time_ns, body))
-        return Acknowledgement(receipt=self.head, result=result, is_repeat=False)
-
-
-def editions() -> list[str]:
-    """The editions that an engine plays: those that cut a queue and say what stands before it."""
-    shipped = ((name, Venue.load(name)) for name in venues())
-    return [name for name, venue in shipped if venue.is_ranked and venue.backstop is not None]
-
-
-def edition_of(name: str) -> Edition:
-    """An edition with every number that was never published made up."""
-    venue = Venue.load(name)
-    values = {}
-    for path in venue.required:
-        number = path.rpartition(".")[2]
-        is_stop = path.startswith("stop") and number == "ratio"
-        values[path] = Decimal(STOP_RATIO if is_stop else NUMBERS[number])
-    return venue.with_parameters(values) if values else venue
-
-
-def choices_of(venue: Edition, draw: random.Random) -> Choices:
-    """Choose what an edition leaves open, at random where there is a choice."""
-    part = venue.backstop
-    unknown = any(c.kind is ConditionKind.UNPUBLISHED for c in venue.trigger.conditions)
-
-    def open_(value: object) -> bool:
-        return value == "unpublished"
-
-    return Choices(
-        bound=Bound.INCLUSIVE,
-        stop=draw.choice([StopReading.CEASES, StopReading.OFFSET]),
-        pool=PoolRole.PAYS if part and open_(part.pool) else None,
-        surplus=Surplus.FUND if part and open_(part.surplus) else None,
-        remainder=Remainder.STAYS if part and open_(part.remainder) else None,
-        standing=draw.choice([Standing.CANDIDATE, Standing.EXEMPT, Standing.NETTED]),
-        difference=Payer.FUND,
-        convention=draw.choice([Convention.WHOLE_ACCOUNT, Convention.CASH_BY_NOTIONAL]),
-        deleveraged=draw.choice([Fee.NONE, Fee.MAKER]) if open_(venue.fees.deleveraged) else None,
-        liquidated=draw.choice([Fee.NONE, Fee.TAKER]) if open_(venue.fees.liquidated) else None,
-        maker_ppm=draw.choice([0, 200, -50]),
-        taker_ppm=draw.choice([0, 600]),
-        liquidation_ppm=draw.choice([0, 5000]),
-        is_manual=unknown,
-    )
-
-
-def book_of(draw: random.Random) -> Frames:
-    """A book of three markets with every column that any edition reads."""
-    rows = []
-    for number in range(36):
-        name = draw.choice(["A", "A", "B", "B", "C"])
-        price = MARKS[name] * Decimal(draw.randint(70, 130)) / 100
-        qty = draw.randint(1, 12) * (10 if name == "C" else 1)
-        value = float(qty * price) if name != "C" else qty * 100 / float(price)
-        digits = 8 if name == "C" else 6
-        margin = f"{value * draw.uniform(0.02, 0.4):.{digits}f}"
-        rows.append(
-            {
-                "position_id": f"p{number}",
-                "account": draw.choice(ACCOUNTS),
-                "market": name,
-                "side": draw.choice(["long", "short"]),
-                "qty": str(qty),
-                "entry_price": f"{price:f}",
-                "margin_mode": draw.choice(["isolated", "isolated", "cross"]),
-                "margin": margin,
-                "maintenance_margin": f"{value * 0.01:.{digits}f}",
-                "initial_margin": f"{value * 0.1:.{digits}f}",
-                "leverage": str(draw.randint(1, 50)),
-                "open_value": f"{value:.{digits}f}",
-                "hedged_qty": str(draw.choice([0, 0, 0, draw.randint(0, qty)])),
-            }
-        )
-    accounts = [
-        {
-            "account": name,
-            "asset": asset,
-            "wallet_balance": str(draw.randint(1, 900)),
-            "equity": str(draw.randint(-50, 900)),
-            "maintenance_margin": str(draw.randint(1, 40)),
-            "created_at": str(draw.randint(0, 10**9)),
-        }
-        for name in ACCOUNTS
-        for asset in ("USDT", "BTC")
-    ]
-    nobody = [
-        {"account": name, "underlier": market, "delta_neutral": draw.random() < 0.2}
-        for name in ACCOUNTS
-        for market in MARKS
-    ]
-    return Frames(
-        positions=_columns(rows),
-        marks={name: f"{mark:f}" for name, mark in MARKS.items()},
-        markets=_columns(MARKETS),
-        accounts=_columns(accounts),
-        neutral=_columns(nobody),
-    )
-
-
-def _columns(rows: list[Any]) -> dict[str, list[Any]]:
-    """Rows as columns."""
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-class Soak:
+class World:
     """One edition under random events.
 
     Args:
         name: of the edition.
-        seed: of the run.
+        seed: of the world.
         tally: what is counted.
     """
 
-    def __init__(self, name: str, seed: int, tally: Tally) -> None:
+    def __init__(self, name: str, seed: str, tally: Tally) -> None:
         self.draw = random.Random(f"{name} {seed}")
+        self.name = name
         self.tally = tally
         self.memory = Memory()
         self.engine = Engine(cast("Journal[State]", self.memory))
         self.at = 0
         self.serial = 0
         self.history: dict[str, dict[int, int]] = {}
-        self.venue = edition_of(name)
-        pools = [
-            {"name": "usdt", "asset": "USDT", "cash": self.draw.choice(["0", "60", "1000"])},
-            {"name": "btc", "asset": "BTC", "cash": self.draw.choice(["0", "0.01", "1"])},
-        ]
-        choices = choices_of(self.venue, self.draw)
-        self.engine.load(book_of(self.draw), self.venue, pools=pools, choices=choices)
-        self._check(self.memory.commands.start())
+        self.venue = edition_of(name, self.draw)
+        self.engine.load(
+            book_of(self.draw),
+            self.venue,
+            pools=pools_of(self.venue, self.draw),
+            choices=choices_of(self.venue, self.draw),
+        )
+        self._check()
 
     def run(self, events: int) -> None:
         """Let things happen, then hold the journal against the live state."""
-        acts: list[tuple[int, str, Callable[[], None]]] = [
-            (5, "marks", self._marks),
-            (1, "deposit", self._deposit),
-            (1, "withdraw", self._withdraw),
-            (1, "contribute", self._contribute),
-            (4, "liquidate", self._liquidate),
-            (2, "outcome", self._outcome),
-            (6, "deleverage", self._deleverage),
-            (1, "shed", self._shed),
-            (1, "misuse", self._misuse),
-        ]
-        weights = [weight for weight, _, _ in acts]
         for _ in range(events):
-            _, name, act = self.draw.choices(acts, weights)[0]
-            self.at += self.draw.choice([0, 0, 10**6, HOUR // 7, HOUR, 3 * HOUR])
+            name, act = self._next()
+            self.at += self.draw.choice(GAPS)
             before = self.memory.state
-            self.tally.events += 1
+            self.tally.events[self.name] += 1
             try:
                 act()
             except InvariantError:
                 raise
             except AdlError as error:
-                self.tally.refused[type(error).__name__] += 1
+                self.tally.refused[f"{name} {type(error).__name__}"] += 1
                 assert before is self.memory.state, "a refused command changed the state"
             else:
                 self.tally.did[name] += 1
-            self._check(before)
+            self._check()
         self._replay()
 
+    def _next(self) -> tuple[str, Callable[[], None]]:
+        """Draw one of the things that can happen now."""
+        acts: list[tuple[int, str, Callable[[], None]]] = [
+            (6, "marks", self._marks),
+            (1, "deposit", self._deposit),
+            (1, "withdraw", self._withdraw),
+            (4, "contribute", self._contribute),
+            (1, "misuse", self._misuse),
+        ]
+        state = self.memory.state
+        if (state.book.columns["lots"] != 0).any():
+            acts.append((5, "liquidate", self._liquidate))
+        if state.liquidations:
+            acts += [(4, "outcome", self._outcome), (8, "deleverage", self._deleverage)]
+        if self._held():
+            acts.append((2, "shed", self._shed))
+        if self.draw.random() < RARELY:
+            acts.append((2, "carve", self._carve))
+        chosen = self.draw.choices(acts, [weight for weight, _, _ in acts])[0]
+        return chosen[1], chosen[2]
+
     def _marks(self) -> None:
-        scales = self.engine.state.scales
+        scales = self.memory.state.scales
         moved = {}
         for name in self.draw.sample(sorted(scales), self.draw.randint(1, 3)):
             scale = scales[name]
-            factor = Decimal(self.draw.choice([50, 80, 95, 99, 100, 101, 105, 120, 180])) / 100
-            units = max(1, int(scale.mark_price * factor / scale.price_unit))
-            mark = units * scale.price_unit
+            factor = Decimal(self.draw.choice([60, 80, 95, 99, 100, 101, 105, 120, 150])) / 100
+            mark = self.draw.choice([MARKS[name] * factor, *self._bankruptcies(name)])
+            mark = max(1, int(mark / scale.price_unit)) * scale.price_unit
             if not MARKS[name] / 20 < mark < MARKS[name] * 20:
                 mark = MARKS[name]
             moved[name] = {"mark": f"{mark:f}", "oracle": f"{mark * Decimal('1.01'):f}"}
         self.engine.marks(moved, at=self.at)
+
+    def _bankruptcies(self, market: str) -> list[Decimal]:
+        """The prices at which open liquidations of a market are bankrupt, and one unit off."""
+        state, found = self.memory.state, []
+        scale = state.scales[market]
+        for open_ in state.liquidations.values():
+            one = open_.liquidation
+            if one.market != market or one.bankruptcy is None:
+                continue
+            price = price_of(
+                one.bankruptcy.lot_value, scale.value_ratio, is_inverse=scale.is_inverse
+            )
+            if price is not None and price > 1:
+                found.append((int(price) + self.draw.choice([-1, 0, 1])) * scale.price_unit)
+        return found
 
     def _deposit(self) -> None:
         asset = self.draw.choice(["USDT", "BTC"])
@@ -280,33 +161,64 @@ class Soak:
         )
 
     def _contribute(self) -> None:
-        pool = self.draw.choice(["usdt", "btc"])
-        self.engine.contribute(pool, self.draw.choice([-40, 5, 500]), at=self.at)
+        """Bring a pool to a line of its triggers, one unit to either side, or anywhere."""
+        state = self.memory.state
+        name = self.draw.choice(sorted(state.pools))
+        pool = state.pools[name].advance(self.at)
+        lines = self._lines(name, pool)
+        target = self.draw.choice(lines) + self.draw.choice([-1, 0, 1])
+        unit = state.unit(state.assets[name])
+        wanted = max(target - pool.balance, -pool.available)
+        amounts = [wanted * unit] * 4 * bool(wanted) + [Decimal(-40), Decimal(500)]
+        self.engine.contribute(name, f"{self.draw.choice(amounts):f}", at=self.at)
+
+    def _lines(self, name: str, pool: Any) -> list[int]:
+        """Balances of a pool at which a line of one of its markets is just reached."""
+        state, found = self.memory.state, {0, pool.balance, pool.balances[0].peak}
+        for market, backing in state.backing.items():
+            if backing != name:
+                continue
+            for arm in state.triggers[market].arms:
+                for line in (*arm.starts, *arm.stops):
+                    numbers = line.numbers
+                    share = 1 - numbers.get("ratio", Fraction(0))
+                    if line.window is not None:
+                        window, amount = pool.balance_window(line.window), numbers.get("amount", 0)
+                        found |= {int(share * window.peak), int(share * window.average)}
+                        found.add(int(window.average - amount))
+                    found |= {int(numbers[n]) for n in ("level", "threshold") if n in numbers}
+        return sorted(found)
 
     def _fills(self, market: str, lots: int) -> list[tuple[str, str]]:
         """Up to two fills near the mark, sometimes more than there is."""
-        scale = self.engine.state.scales[market]
+        scale = self.memory.state.scales[market]
         mark, unit = scale.mark_price, scale.price_unit
         found = []
-        for _ in range(self.draw.choice([0, 0, 1, 2])):
+        for _ in range(self.draw.choice([0, 0, 0, 1, 2])):
             units = int(mark * Decimal(self.draw.randint(90, 110)) / 100 / unit)
-            found.append((str(self.draw.randint(1, abs(lots))), f"{units * unit:f}"))
+            most = max(1, abs(lots) // self.draw.choice([1, 3]))
+            found.append((str(self.draw.randint(1, most)), f"{units * unit:f}"))
         return found
 
     def _facts(self) -> dict[str, Any]:
         """What only a venue would know."""
         flags = ("is_book_thin", "is_backstop_full", "is_emergency")
         facts: dict[str, Any] = {name: self.draw.random() < 0.5 for name in flags}
-        facts |= {"vault_loss": str(self.draw.choice([0, 150, 250])), "position_margin": "10"}
+        facts |= {"vault_loss": str(self.draw.choice([0, 150, 200, 250])), "position_margin": "10"}
+        facts |= {"traders_pnl": str(self.draw.choice([-5, 0, 30, 60])), "pool_value": "100"}
         return facts | {"height": self.at // 10**9}
 
     def _liquidate(self) -> None:
-        book = self.engine.state.book
-        columns, _ = book.in_places()
-        open_ = [place for place, lots in enumerate(columns["lots"].tolist()) if lots]
-        if not open_:
-            return
-        held = book.holding(self.draw.choice(open_))
+        """Liquidate a position that is open, more often one that has lost most of its value."""
+        state = self.memory.state
+        columns, aside = state.book.in_places()
+        lots = columns["lots"]
+        places = [place for place in range(len(lots)) if lots[place] and not aside[place]]
+        if not places or self.draw.random() < 0.05:
+            places = [place for place in range(len(lots)) if lots[place]]
+        some = self.draw.sample(places, min(len(places), self.draw.choice([1, 6, 12])))
+        found = state.book.holdings(np.array(some, np.int64))
+        held = min(found, key=partial(self._share_gained, state))
         self.serial += 1
         self.engine.liquidate(
             f"l{self.serial}",
@@ -316,22 +228,34 @@ class Soak:
             at=self.at,
         )
 
+    def _share_gained(self, state: State, held: Any) -> float:
+        """What a position has gained, as a share of what it was entered at."""
+        scale = state.scales[held.market]
+        value = abs(held.lots) * scale.mark_num / scale.mark_den
+        side = (1 if held.lots > 0 else -1) * (-1 if scale.is_inverse else 1)
+        return float(side * (value / max(held.entry_value, 1) - 1))
+
     def _outcome(self) -> None:
-        names = sorted(self.engine.state.liquidations)
-        if not names:
-            return
-        name = self.draw.choice(names)
-        liquidation = self.engine.state.opened(name).liquidation
+        name = self.draw.choice(sorted(self.memory.state.liquidations))
+        liquidation = self.memory.state.opened(name).liquidation
         fills = self._fills(liquidation.market, liquidation.lots)
         self.engine.outcome(name, fills=fills, facts=self._facts(), at=self.at)
 
+    def _held(self) -> list[tuple[str, str]]:
+        """Pools with the markets in which they hold something."""
+        pools = self.memory.state.pools.values()
+        return [(pool.name, one.market) for pool in pools for one in pool.inventories if one.lots]
+
     def _shed(self) -> None:
-        pools = self.engine.state.pools.values()
-        held = [(pool.name, one.market) for pool in pools for one in pool.inventories if one.lots]
-        if held:
-            self.serial += 1
-            pool, market = self.draw.choice(held)
-            self.engine.shed(f"l{self.serial}", pool, market, facts=self._facts(), at=self.at)
+        self.serial += 1
+        pool, market = self.draw.choice(self._held())
+        self.engine.shed(f"l{self.serial}", pool, market, facts=self._facts(), at=self.at)
+
+    def _carve(self) -> None:
+        state = self.memory.state
+        market = self.draw.choice(sorted(state.backing))
+        cash = self.draw.choice(["0", "10"])
+        self.engine.carve(state.backing[market], market, f"own {market}", cash=cash, at=self.at)
 
     def _misuse(self) -> None:
         """What must be refused, whatever the state."""
@@ -339,7 +263,7 @@ class Soak:
             lambda: self.engine.marks({"A": "0"}, at=self.at),
             lambda: self.engine.marks({"Z": "1"}, at=self.at),
             lambda: self.engine.deposit("nobody", "1", "USDT", at=self.at),
-            lambda: self.engine.contribute("usdt", "0", at=self.at),
+            lambda: self.engine.contribute(next(iter(POOLS)), "0", at=self.at),
             lambda: self.engine.liquidate("x", "p99", at=self.at),
             lambda: self.engine.plan("none"),
         ]
@@ -347,31 +271,29 @@ class Soak:
         raise AssertionError("a misuse was accepted")
 
     def _deleverage(self) -> None:
-        names = sorted(self.engine.state.liquidations)
-        if not names:
-            return
-        name, manual = self.draw.choice(names), self.draw.choice(["", "", "by hand"])
-        exclude = self.draw.sample(ACCOUNTS, self.draw.choice([0, 0, 0, 1, 7]))
-        before = self.engine.state
+        before = self.memory.state
+        names = sorted(before.liquidations)
+        name, hands = self.draw.choice(names), ["", "", "", "by hand"]
+        status = before.statuses[before.opened(name).liquidation.market]
+        manual = self.draw.choice(hands if status.state is Light.ACTIVE else hands[2:])
+        exclude = self.draw.sample(ACCOUNTS, self.draw.choice([0, 0, 0, 0, 1, 11]))
         plan = self.engine.plan(name, manual=manual, exclude=exclude)
         side = "short" if plan.side == "long" else "long"
         queue = self.engine.queue(plan.market, side, 1000)
         self._prefix(plan, queue, exclude)
         lots = dict(self._lots(before))
         done = cast("Mapping[str, Any]", self.engine.commit(plan, at=self.at).result)
-        for kind, _, _ in done["steps"]:
-            self.tally.steps[kind] += 1
         closed = 0
-        for place, size in self._lots(self.engine.state):
+        cut = {fill.place for fill in plan.fills}
+        for place, size in self._lots(self.memory.state):
             assert abs(size) <= abs(lots[place]), "a position grew"
             assert size * lots[place] >= 0, "a position flipped"
-            is_queue = size != lots[place] and place in {fill.place for fill in plan.fills}
-            closed += abs(lots[place] - size) if is_queue else 0
+            closed += abs(lots[place] - size) if place in cut else 0
         assert closed + plan.unfilled == plan.requested, "fills do not add up to the request"
         assert abs(done.get("dust", 0)) <= len(plan.fills), "more dust than a unit a fill"
         assert done["debt"] >= 0
+        self.tally.rules[plan.price.rule.value] += 1
         self.tally.prices[plan.price.kind.value] += 1
-        self.tally.prices[f"rule {plan.price.rule.value}"] += 1
         self.tally.completions[self.venue.allocation.completion.value] += 1
         self.tally.reasons[plan.reason.value] += 1
 
@@ -382,7 +304,7 @@ class Soak:
 
     def _prefix(self, plan: Any, queue: Any, exclude: list[str]) -> None:
         """Nobody is cut while one ahead of him is not fully cut; at most the last in part."""
-        barred = {self.engine.state.opened(plan.liquidation).liquidation.account, *exclude}
+        barred = {self.memory.state.opened(plan.liquidation).liquidation.account, *exclude}
         standing = [
             (row["position_id"], int(row["qty"]))
             for row in queue.iter_rows(named=True)
@@ -394,88 +316,135 @@ class Soak:
         if plan.unfilled and plan.fills:
             assert len(cut) == len(standing), "somebody was spared and something is left"
 
-    def _check(self, before: State) -> None:
+    def _check(self) -> None:
         """Hold every guarantee against the state after an event."""
         state = self.memory.state
         examine(state)
         for name, pool in state.pools.items():
             self._windows(name, pool)
-        for market, status in state.statuses.items():
-            old = before.statuses.get(market)
-            if old is not None and status is not old:
-                self._transition(old, status)
+        for turn in self.memory.turns:
+            self._turned(*turn)
+        self.tally.steps.update(self.memory.steps)
+        self.memory.turns.clear()
+        self.memory.steps.clear()
 
     def _windows(self, name: str, pool: Any) -> None:
-        """The pool's 8-hour peak is that of a naive recomputation."""
+        """Peak, opening and average of the pool's 8 hours are those of a naive recomputation."""
         history = self.history.setdefault(name, {})
         history[pool.at] = pool.balance
         cut = pool.at - EIGHT_HOURS
-        times = sorted(history)
-        ends = [*times[1:], pool.at + 1]
-        inside = [history[at] for at, end in zip(times, ends, strict=True) if end > cut]
-        assert pool.balance_window(EIGHT_HOURS).peak == max(inside), f"peak of {name}"
+        ends = [*pairwise(sorted(history)), (pool.at, pool.at + 1)]
+        inside = [history[at] for at, end in ends if end > cut]
+        window = pool.balance_window(EIGHT_HOURS)
+        assert window.peak == max(inside), f"peak of {name}"
+        times = sorted(at for at in history if at <= cut) or [min(history)]
+        assert window.opening == history[times[-1]], f"opening of {name}"
 
-    def _transition(self, old: Status, new: Status) -> None:
-        """A trigger begins only where a start line holds, and ends only where a stop does."""
-        for before, after in zip(old.arms, new.arms, strict=True):
-            if after.is_active and before.since != after.since:
+    def _turned(self, trigger: Trigger, old: Status, new: Status, facts: Facts) -> None:
+        """A trigger begins only where its start lines hold, and ends only where a stop does."""
+        for arm, before, after in zip(trigger.arms, old.arms, new.arms, strict=True):
+            if not before.is_active and after.is_active:
+                assert after.since == facts.at, "an arm began at another time"
                 assert after.cause, "an arm began without a cause"
                 assert all(one.is_start and one.holds for one in after.cause)
-                for one in after.cause:
-                    self.tally.starts[one.kind.value] += 1
-        if old.state is Light.ACTIVE and new.state is not Light.ACTIVE:
-            ended = [one for one in new.decided if one.holds is not one.is_start]
-            # One command may read a trigger twice; what is kept is the second reading.
-            is_read_once = self.memory.requests[-1].kind in {"marks", "contribute"}
-            assert ended or not is_read_once, f"it ended without a reason: {new.reason}"
-            for one in ended:
-                self.tally.stops[one.kind.value] += 1
+                self.tally.starts.update(one.kind.value for one in after.cause)
+            elif before.is_active:
+                assert before.since is not None
+                is_over, readings = arm.read_stops(facts, before.since)
+                assert is_over is not after.is_active, "an arm ended without a reason"
+                assert is_over or after == before, "an active arm changed"
+                # Without stops of its own an arm ends by a start line that holds no more.
+                ended = [one for one in readings if is_over and one.holds is not one.is_start]
+                assert bool(ended) is is_over, "it ended without a reason"
+                self.tally.stops.update(one.kind.value for one in ended)
+            else:
+                held = [line.read(facts, is_start=True).holds for line in arm.starts]
+                assert not all(held), "an arm slept through its start"
 
     def _replay(self) -> None:
-        """The journal of the same requests gives the same state, each of them once."""
+        """The journal of the same requests gives the same state, each of them once.
+
+        In one world of four every decision is derived again too, as an audit does it.
+        """
         live = self.memory.commands.dump(self.memory.state)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "soak.journal"
-            with Journal.open(path, Commands()) as journal:
-                journal.execute_many(self.memory.requests)
-                assert journal.execute(*self.memory.requests[-1]).is_repeat
-                assert Commands().dump(journal.state) == live
+        requests = self.memory.requests
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Journal.open(Path(folder) / "soak.journal", Commands()) as journal,
+        ):
+            journal.execute_many(requests)
+            assert journal.execute(*requests[-1]).is_repeat
+            assert Commands().dump(journal.state) == live
+        if self.draw.random() < AUDITED:
+            auditor = Auditor()
+            trail = auditor.start()
+            for number, one in enumerate(requests, 1):
+                body = cast("dict[str, Any]", decode(encode(one.body)))
+                command = Command(number, one.key, one.kind, one.time_ns, body)
+                trail, _ = auditor.apply(trail, command)
+            assert auditor.dump(trail) == live
         assert Commands().dump(Commands().load(live)) == live
 
 
-def soak(events: int, seed: int = 0) -> Tally:
-    """Run every edition, each its share of the events, then those whose rules were not reached.
+def soak(events: int, seed: int = 0, workers: int = 1, *, into: Tally | None = None) -> Tally:
+    """Play every edition, each its share of the events, and ours until no rule is left out.
 
     Args:
         events: about how many.
         seed: of the run.
+        workers: processes.
+        into: where it is counted, edition by edition.
 
     Returns:
         What happened.
     """
-    tally, names = Tally(), editions()
+    names = editions()
     share = max(1, events // len(names))
-    for name in names:
-        _run(name, seed, tally, share)
-    for name in names:
-        for again in range(1, MOST_TRIES):
-            venue = Venue.load(name)
-            rule, completion = f"rule {venue.price.kind.value}", venue.allocation.completion.value
-            if tally.prices[rule] and tally.completions[completion]:
-                break
-            _run(name, seed + again, tally, share)
+    if events >= LONG:
+        share = max(share, LEAST_EVENTS)
+    tally = Tally() if into is None else into
+    play = partial(_play, seed=seed, events=share)
+    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        for name, one in zip(names, (pool.map if pool else map)(play, names), strict=True):
+            tally.add(one)
+            sys.stderr.write(f"{name}: {one.events[name]} events\n")
+    for again in range(1, MOST_TRIES):
+        if not [one for one in tally.rare(1) if one.startswith(("rules", "completions"))]:
+            break
+        tally.add(_play(OWN[1], seed=seed + again, events=WORLD))
     return tally
 
 
-def _run(name: str, seed: int, tally: Tally, events: int) -> None:
-    """Run one edition; what goes wrong says which, and by which seed."""
+def _play(name: str, *, seed: int, events: int) -> Tally:
+    """Play one edition in worlds; what goes wrong says which, and by which seed."""
+    tally, number = Tally(), 0
+    while (left := events - tally.events[name]) > 0:
+        number += 1
+        world = f"{seed}.{number}"
+        try:
+            World(name, world, tally).run(min(left, WORLD))
+        except Exception as error:
+            error.add_note(f"edition {name}, world {world}, {min(left, WORLD)} events")
+            raise
+    return tally
+
+
+def main() -> int:
+    """Run as the environment says; 1 where a long run did not reach everything."""
+    wanted = int(os.environ.get("SOAK_EVENTS", "2000"))
+    seed = int(os.environ.get("SOAK_SEED", "0"))
+    workers = int(os.environ.get("SOAK_WORKERS", "2" if wanted >= LONG else "1"))
+    tally, is_whole = Tally(), True
     try:
-        Soak(name, seed, tally).run(events)
-    except Exception as error:
-        error.add_note(f"edition {name}, seed {seed}, {events} events")
-        raise
+        soak(wanted, seed, workers, into=tally)
+    except KeyboardInterrupt:
+        is_whole = False
+    rare = tally.rare(LEAST)
+    below = ", ".join(rare) or "nothing"
+    told = "" if is_whole else "stopped before its end: "
+    sys.stdout.write(f"{told}{tally}\nfewer than {LEAST} times: {below}\n")
+    return 1 if not is_whole or (rare and wanted >= LONG) else 0
 
 
 if __name__ == "__main__":
-    wanted = int(os.environ.get("SOAK_EVENTS", "2000"))
-    sys.stdout.write(f"{soak(wanted, int(os.environ.get('SOAK_SEED', '0')))}\n")
+    sys.exit(main())

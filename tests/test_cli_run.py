@@ -1,6 +1,7 @@
 """`deleverage run`: scenarios told, journals kept, and misspelt files refused by name."""
 
 import shutil
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import house
 from commandline import Done, call
 from deleverage.backstop.settlement import Posting
 from deleverage.engine import State, applying
+from deleverage.ledger.entries import Entry
+from deleverage.ledger.store import Store
 
 Capture = pytest.CaptureFixture[bytes]
 EXAMPLES = house.ROOT / "examples"
@@ -34,7 +37,7 @@ def test_a_story_is_told(capsysbinary: Capture) -> None:
     for words in (
         "pool fund: 100 USDT",
         "pool fund: 120 USDT",
-        "trigger active",
+        "trigger of ETH-PERP active",
         "head of the queue before it",
         "light",
         "to carol: ETH-PERP: automatic deleveraging closed 1 contracts",
@@ -241,7 +244,8 @@ def test_a_missing_file_is_bad_input(tmp_path: Path, capsysbinary: Capture) -> N
     done = run(capsysbinary, tmp_path / "none.toml")
 
     assert 2 == done.code
-    assert "none.toml" in done.err
+    assert f"there is no file {tmp_path / 'none.toml'}\n" in done.err
+    assert "Errno" not in done.err
 
 
 def test_numbers_may_stand_bare(crash: Path, capsysbinary: Capture) -> None:
@@ -290,14 +294,45 @@ def test_a_book_may_stand_in_files(crash: Path, capsysbinary: Capture) -> None:
     ]
 
 
-def test_what_the_state_forbids_is_exit_1(crash: Path, capsysbinary: Capture) -> None:
+def test_a_story_that_the_state_forbids_is_exit_2(crash: Path, capsysbinary: Capture) -> None:
     """A deleveraging that the trigger does not permit is named with its step; nothing is told."""
     crash.write_text(crash.read_text().replace('cash = "100"', 'cash = "100000"'))
     done = run(capsysbinary, crash)
 
-    assert 1 == done.code
+    assert 2 == done.code
     assert b"" == done.out
     assert "steps[2] (deleverage): liquidation zed-1: expected an active trigger" in done.err
+
+
+def test_a_story_of_a_disk_that_fails_is_exit_1(
+    crash: Path, capsysbinary: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no fault of the story is no bad input: the write that failed is named."""
+    real = Store.insert
+
+    def broken(store: Store, entry: Entry) -> None:
+        """Fail at the third command."""
+        if entry.sequence == 3:
+            raise sqlite3.OperationalError("disk I/O error")
+        real(store, entry)
+
+    monkeypatch.setattr(Store, "insert", broken)
+    done = run(capsysbinary, crash)
+
+    assert 1 == done.code
+    assert "steps[1] (liquidate): journal" in done.err
+    assert "disk I/O error" in done.err
+
+
+def test_money_is_told_in_the_asset(capsysbinary: Capture) -> None:
+    """Steps and triggers say contracts and USDT, never lots and money units."""
+    page = run(capsysbinary, EXAMPLES / "crash.toml").text
+
+    assert "the market closes 2 contracts for 3820 USDT; 20 USDT above bankruptcy" in page
+    assert "unfilled 8 contracts, to bankruptcy -800 USDT" in page
+    assert "deficit 800 USDT, available 120 USDT" in page
+    assert "the queue closes 8 contracts for 15200 USDT\n" in page
+    assert "000000" not in page.replace("0.000001 USDT", "")
 
 
 def test_a_broken_guarantee_is_exit_3(

@@ -174,6 +174,7 @@ def carve_out(pool: Pool, market: str, *, name: str, cash: int, asset: str, at: 
     """
     if pool.scope is PoolScope.MARKET:
         raise InputError(f"pool {pool.name}: expected more than one market, got {market!r} alone")
+    pool = pool.advance(at)
     moved = pool.inventory(market)
     others = tuple(each for each in pool.inventories if each.market != market)
     if whole("cash", cash, least=0) > max(0, pool.cash):

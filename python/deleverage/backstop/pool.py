@@ -84,6 +84,7 @@ class Pool:
         balances: the balance, one window a length.
         history: the balance for as long as the publication needs it; None if shown at once.
         carved: markets that were taken out of it (`groups.carve_out`).
+        group: pools of one group answer for each other; empty where it stands alone.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Pool:
     balances: tuple[Window, ...]
     history: Window | None
     carved: tuple[str, ...] = ()
+    group: str = ""
 
     @classmethod
     def open(
@@ -238,7 +240,8 @@ class Pool:
         Raises:
             StateError: time runs backwards.
         """
-        return self._step(at)
+        is_told = at == self.at and self.balances[0].value == self.balance
+        return self if is_told else self._step(at)
 
     def contribute(self, amount: int, *, at: int) -> Self:
         """Put money in from outside; it is no profit of any market.

@@ -358,8 +358,8 @@ def _check(cuts: Sequence[Cut], bankrupt: Bankrupt, terms: Terms) -> None:
 
 
 def _leg(cut: Cut, quote: int, terms: Terms) -> Leg:
-    """Close a part of one position of the queue."""
-    fee = terms.fee(terms.deleveraged, quote, "deleveraged")
+    """Close a part of one position of the queue; the venue's own pool pays no fee to the venue."""
+    fee = 0 if cut.is_pool else terms.fee(terms.deleveraged, quote, "deleveraged")
     return _closed(cut, cut.closed, quote, fee, terms)
 
 

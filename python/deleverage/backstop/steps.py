@@ -17,6 +17,7 @@ from deleverage.backstop.rules import Rules
 from deleverage.backstop.settlement import Book, Posting, split_basis
 from deleverage.backstop.window import whole
 from deleverage.errors import InputError, InvariantError, VenueError
+from deleverage.model.quantise import decimal_of
 from deleverage.model.scales import MarketScale
 from deleverage.model.terms import (
     Payment,
@@ -93,6 +94,14 @@ class Course:
         """The instant of the facts, ns UTC."""
         return self.facts.at
 
+    def money(self, units: int) -> str:
+        """Write an amount as its owner says it."""
+        return f"{decimal_of(units * Fraction(self.scale.money_unit)):f} {self.scale.settle}"
+
+    def size(self, lots: int) -> str:
+        """Write lots as contracts."""
+        return f"{decimal_of(lots * Fraction(self.scale.lot_size)):f} contracts"
+
 
 def rate_of(scale: MarketScale) -> Rate:
     """Give the mark of a market as the value of one lot."""
@@ -124,7 +133,7 @@ def charge_fee(rules: Rules, course: Course) -> Course:
     most = rounded(rules.fee_ratio * value, Rounding.DOWN)
     fee = min(most, max(0, course.facts.account_value))
     postings = _moved(course, fee, (open_.account, Book.WALLET), (pool.name, Book.FUND))
-    text = f"liquidation fee {fee} of at most {most}"
+    text = f"liquidation fee {course.money(fee)} of at most {course.money(most)}"
     after = replace(course, pool=pool.receive_fee(open_.market, fee, at=course.at))
     return _done(after, Step(kind=StepKind.FEE, postings=postings, text=text))
 
@@ -286,7 +295,7 @@ def _refuses(rules: Rules, pool: Pool, short: int) -> bool:
 def _filled(rules: Rules, course: Course, open_: Liquidation, fill: Fill, short: int) -> Course:
     """Book one fill; a pool that sheds gets it in its own record."""
     after = replace(course, left=_less(open_, fill.lots))
-    text = f"the market closes {fill.lots} lots for {fill.quote}"
+    text = f"the market closes {course.size(fill.lots)} for {course.money(abs(fill.quote))}"
     if open_.is_pool:
         pool = _needed(course)
         value = gain_of(open_.lots, is_inverse=course.scale.is_inverse) * fill.quote
@@ -317,13 +326,14 @@ def _shared(
         pool = _needed(course)
         after = replace(course, pool=pool.receive_surplus(open_.market, surplus, at=course.at))
         postings = _moved(course, surplus, account, (pool.name, Book.FUND))
-        return after, postings, f"; {surplus} above bankruptcy go to {pool.name}"
+        return after, postings, f"; {course.money(surplus)} above bankruptcy go to {pool.name}"
     if short > 0 and rules.part.pool in {PoolRole.TAKES_OVER, PoolRole.PAYS}:
         pool = _needed(course)
         payment = pool.pay_deficit(open_.market, short, at=course.at)
         after = replace(course, pool=payment.pool, debt=course.debt + payment.unpaid)
         postings = _moved(course, payment.paid, (pool.name, Book.FUND), account)
-        return after, postings, f"; {pool.name} pays {payment.paid} of {short} below bankruptcy"
+        paid, owed = course.money(payment.paid), course.money(short)
+        return after, postings, f"; {pool.name} pays {paid} of {owed} below bankruptcy"
     return replace(course, debt=course.debt + max(short, 0)), (), ""
 
 
@@ -357,6 +367,7 @@ def _taken_over(rules: Rules, course: Course, lots: int, kind: StepKind, verb: s
     quote = _frozen(open_).quote(lots, rules.part.rounding)
     entry = max(0, gain_of(open_.lots, is_inverse=course.scale.is_inverse) * quote)
     with_it = -quote if entry == 0 else 0
+    worth = course.money(gain_of(open_.lots, is_inverse=course.scale.is_inverse) * quote)
     after = pool.take_over(
         open_.market,
         lots=_side(open_) * lots,
@@ -373,7 +384,7 @@ def _taken_over(rules: Rules, course: Course, lots: int, kind: StepKind, verb: s
         lots=lots,
         postings=postings,
         moves=course.moves(pool.name, _side(open_) * lots),
-        text=f"{pool.name} {verb} {lots} lots at the bankruptcy value {quote}",
+        text=f"{pool.name} {verb} {course.size(lots)} at the bankruptcy value {worth}",
     )
     left, debt = _less(open_, lots), course.debt + payment.unpaid
     return _done(replace(course, left=left, pool=payment.pool, debt=debt), step)
@@ -389,7 +400,7 @@ def _pay_debt(course: Course, kind: StepKind = StepKind.POOL) -> Course:
     step = Step(
         kind=kind,
         postings=_moved(course, payment.paid, giver, taker),
-        text=f"{pool.name} pays {payment.paid} of {course.debt} that the account owes",
+        text=f"{pool.name} pays {course.money(payment.paid)} of {course.money(course.debt)} owed",
     )
     return _done(replace(course, pool=payment.pool, debt=payment.unpaid), step)
 
@@ -409,8 +420,9 @@ def _loss_at_mark(rules: Rules, course: Course, open_: Liquidation) -> int:
 
 def _stays(course: Course, words: str) -> Course:
     """Leave what is left on the account."""
-    lots = 0 if course.left is None else course.left.lots
-    text = f"{lots} lots and a debt of {course.debt} {words} on {course.opened.account}"
+    lots = 0 if course.left is None else abs(course.left.lots)
+    debt = course.money(course.debt)
+    text = f"{course.size(lots)} and a debt of {debt} {words} on {course.opened.account}"
     return _done(course, Step(kind=StepKind.REMAINDER, text=text))
 
 
@@ -453,6 +465,8 @@ def _socialised(rules: Rules, course: Course) -> Course:
         moves = course.moves(pool.name, open_.lots)
         course = replace(course, left=None, pool=after)
     postings += _moved(course, owed, (EVERYBODY, Book.LOSS), account)
-    text = f"{lots} lots are closed at the mark; {owed} are for everybody to pay"
+    text = (
+        f"{course.size(lots)} are closed at the mark; {course.money(owed)} are for everybody to pay"
+    )
     step = Step(kind=StepKind.REMAINDER, lots=lots, postings=postings, moves=moves, text=text)
     return _done(replace(course, debt=0, socialised=owed), step) if lots or owed else course

@@ -314,6 +314,8 @@ def _deleveraged(course: Course, settlement: Settlement) -> Course:
         raise InvariantError("settlement: expected an open liquidation, got none")
     pool = None if course.pool is None else _pool_after(course, course.pool, settlement)
     legs = (*settlement.legs, leg)
+    missing = abs(leg.lots) - leg.closed
+    rest = f"; {course.size(missing)} find nobody" if missing else ""
     moves = tuple(
         Move(owner=each.account, market=market, lots=each.lots_left - each.lots) for each in legs
     )
@@ -322,7 +324,7 @@ def _deleveraged(course: Course, settlement: Settlement) -> Course:
         lots=leg.closed,
         postings=settlement.postings,
         moves=moves,
-        text=f"the queue closes {leg.closed} of {abs(leg.lots)} lots for {leg.quote}",
+        text=f"the queue closes {course.size(leg.closed)} for {course.money(abs(leg.quote))}{rest}",
     )
     return replace(
         course,

@@ -1,5 +1,6 @@
 """`deleverage run`: a scenario played on an engine, and told as it goes."""
 
+import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ class Told:
         fills: the planned fills; None otherwise.
         unfilled: contracts that nobody can offset.
         pools: what every pool was worth after it, in words, by name.
+        triggers: what the trigger of every market said after it, in words, by market.
     """
 
     step: Step
@@ -48,6 +50,7 @@ class Told:
     fills: pl.DataFrame | None = None
     unfilled: Decimal = Decimal(0)
     pools: Mapping[str, str] = field(default_factory=dict)
+    triggers: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_scenario(path: Path, *, shape: Format | None, journal: Path | None) -> int:
@@ -62,8 +65,9 @@ def run_scenario(path: Path, *, shape: Format | None, journal: Path | None) -> i
         The exit code; 4 where a queue was too short.
 
     Raises:
-        InputError: the scenario is not what the contract says, or the journal is no new file.
-        StateError: a step is not allowed when it comes.
+        InputError: the scenario is not what the contract says, one of its steps is not allowed
+            when it comes, or the journal is no new file.
+        StateError: the journal cannot be written.
     """
     sink = Sink.of(shape, "-", allowed=(Format.TABLE, Format.JSON))
     if journal is not None:
@@ -112,7 +116,9 @@ def play(scenario: Scenario, engine: Engine, *, progress: bool = False) -> list[
         What each step did; the first is the load.
 
     Raises:
-        AdlError: a step is refused; the ones before it stand.
+        InputError: a step is refused, and the ones before it stand.
+        StateError: the disk of the journal failed.
+        InvariantError: a guarantee broke.
     """
     start = scenario.steps[0].at if scenario.steps else 0
     done = engine.load(
@@ -124,14 +130,18 @@ def play(scenario: Scenario, engine: Engine, *, progress: bool = False) -> list[
     )
     load = Step(do="load", at=0, values={}, say=scenario.story)
     first = Told(step=load, result=_result(done), receipt=str(done.receipt))
-    story = [replace(first, pools=_balances(engine))]
+    story = [replace(first, pools=_balances(engine), triggers=_triggers(engine))]
     for number, step in enumerate(scenario.steps):
         if progress:
             say(f"step {number + 1} of {len(scenario.steps)}: {step.do}")
         try:
-            story.append(replace(_played(engine, step), pools=_balances(engine)))
+            told = _played(engine, step)
         except (InputError, StateError) as error:
-            raise type(error)(f"steps[{number}] ({step.do}): {error}") from error
+            # A step that the state forbids is a fault of the story; a disk that fails is none.
+            is_disk = isinstance(error.__cause__, sqlite3.Error)
+            kind = StateError if is_disk else InputError
+            raise kind(f"steps[{number}] ({step.do}): {error}") from error
+        story.append(replace(told, pools=_balances(engine), triggers=_triggers(engine)))
     return story
 
 
@@ -143,6 +153,23 @@ def _balances(engine: Engine) -> dict[str, str]:
         cash, worth = decimal_of(pool.cash * unit), decimal_of(pool.balance * unit)
         words = f"{worth:f} {state.assets[name]}"
         found[name] = words if cash == worth else f"{words}, of it {cash:f} in cash"
+    return found
+
+
+def _triggers(engine: Engine) -> dict[str, str]:
+    """Say what the trigger of every market says, with its numbers in the asset."""
+    state, found = engine.state, {}
+    for market, status in state.statuses.items():
+        scale = state.scales[market]
+        told = [
+            one.worded(
+                money_unit=Fraction(scale.money_unit),
+                asset=scale.settle,
+                lot_size=Fraction(scale.lot_size),
+            )
+            for one in status.decided
+        ]
+        found[market] = f"{status.state}: {'; '.join(told) or 'nothing was read yet'}"
     return found
 
 
@@ -163,6 +190,9 @@ def _played(engine: Engine, step: Step) -> Told:
         done = command(values["account"], values["amount"], values["asset"], at=at)
     elif step.do == "contribute":
         done = engine.contribute(values["pool"], values["amount"], at=at)
+    elif step.do == "carve":
+        names = [values.pop(key) for key in ("pool", "market", "name")]
+        done = engine.carve(*names, **values, at=at)
     elif step.do == "liquidate":
         done = engine.liquidate(values.pop("name"), values.pop("position"), **values, at=at)
     elif step.do == "shed":
@@ -287,11 +317,7 @@ def _books(engine: Engine) -> pl.DataFrame:
 def _page(scenario: Scenario, engine: Engine, story: Sequence[Told], sink: Sink) -> str:
     """Give the story as a page for people."""
     page = Page(is_terminal=sink.is_terminal)
-    units = {f"{s.money_unit:f} {s.settle}" for s in engine.state.scales.values()}
-    page.text(
-        f"{scenario.title} ({scenario.venue.title})\n{scenario.story}\n"
-        f"Money in steps and triggers is in units of {' and '.join(sorted(units))}."
-    )
+    page.text(f"{scenario.title} ({scenario.venue.title})\n{scenario.story}".rstrip())
     page.text("\n".join(f"pool {name}: {words}" for name, words in story[0].pools.items()))
     for before, told in pairwise(story):
         _tell(page, told, before)
@@ -310,11 +336,12 @@ def _tell(page: Page, told: Told, before: Told) -> None:
     if step.say:
         lines.append(f"  {step.say}")
     lines += [f"  {kind}: {text}" for kind, _, text in result.get("steps", [])]
-    status = result.get("status") or result.get("trigger")
-    if isinstance(status, dict):
-        lines.append(f"  trigger {status['state']}: {status['reason']}")
-    for market, changed in result.get("triggers", {}).items():
-        lines.append(f"  trigger of {market} {changed['state']}: {changed['reason']}")
+    for market, words in told.triggers.items():
+        was = before.triggers.get(market, "")
+        # A market that was idle and stays it has nothing to tell.
+        is_calm = words.startswith("idle:") and was.startswith("idle:")
+        if words != was and not is_calm:
+            lines.append(f"  trigger of {market} {words}")
     for name, words in told.pools.items():
         if words != before.pools.get(name):
             lines.append(f"  pool {name}: {words}")

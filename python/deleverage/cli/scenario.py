@@ -7,7 +7,7 @@ float. A market's tick_size binds settlement prices only: marks and fills may li
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -27,7 +27,7 @@ from deleverage.model.scalars import exact_of
 __all__ = ["Scenario", "Step", "read_scenario"]
 
 _TOP = ("title", "story", "venue", "markets", "pools", "accounts", "positions", "neutral", "steps")
-_VENUE = ("edition", "parameters", "choices")
+_VENUE = ("edition", "parameters", "choices", "lines")
 _MARKET: tuple[str, ...] = (
     "market",
     "kind",
@@ -75,6 +75,7 @@ _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "deposit": (("account", "amount", "asset"), ()),
     "withdraw": (("account", "amount", "asset"), ()),
     "contribute": (("pool", "amount"), ()),
+    "carve": (("pool", "market", "name"), ("cash",)),
     "liquidate": (("name", "position"), ("fills", "cancelled", "bankruptcy_price", "facts")),
     "shed": (("name", "pool", "market"), ("fills", "facts")),
     "outcome": (("name",), ("fills", "cancelled", "facts")),
@@ -152,8 +153,12 @@ def _toml(path: Path) -> dict[str, Any]:
     """Read the file as TOML; its decimals stay as written."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a readable TOML file, got {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"scenario: expected a TOML file, but there is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"{path}: expected a TOML file, got: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected TOML in UTF-8, got {error}") from None
     if text.startswith(_BYTE_ORDER_MARK):
         raise InputError(
             f"{path}: expected UTF-8 without a byte order mark, got one; save it without"
@@ -268,13 +273,22 @@ def _venue(page: _Page) -> tuple[Venue, Choices]:
         venue = venue.with_parameters(numbers) if numbers else venue
     except VenueError as error:
         raise VenueError(f"{given.where}: {error}") from None
-    return venue, _choices(inner.inner("choices"))
+    return venue, replace(_choices(inner.inner("choices")), lines=_lines(inner.inner("lines")))
+
+
+def _lines(page: _Page) -> dict[str, dict[str, Decimal]]:
+    """Read the numbers of a market's own lines, by market."""
+    tables = {market: page.inner(market) for market in page.table}
+    return {
+        market: {name: _decimal(inner, name) for name in inner.table}
+        for market, inner in tables.items()
+    }
 
 
 def _choices(page: _Page) -> Choices:
     """Read what is chosen, each by its own words."""
     hints = get_type_hints(Choices)
-    page.only([field.name for field in fields(Choices)])
+    page.only([field.name for field in fields(Choices) if field.name != "lines"])
     found: dict[str, Any] = {}
     for key, value in page.table.items():
         options = [
@@ -429,7 +443,7 @@ def _value(page: _Page, key: str) -> Any:  # noqa: ANN401 - each key has its own
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise page.refuse(key, "a list of texts")
         return value
-    if key in {"amount", "bankruptcy_price"}:
+    if key in {"amount", "bankruptcy_price", "cash"}:
         return _decimal(page, key)
     if key == "facts":
         return dict(page.inner(key).table)

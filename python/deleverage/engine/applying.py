@@ -14,6 +14,7 @@ from deleverage.backstop.settlement import Book, Posting, split_basis
 from deleverage.backstop.trigger import Status
 from deleverage.engine.positions import Change, Holding
 from deleverage.engine.posting import book, prove
+from deleverage.engine.queueing import POOL_PLACE
 from deleverage.engine.state import Open, State, queue_name
 from deleverage.engine.triggers import shown, watch
 from deleverage.errors import InvariantError
@@ -194,11 +195,11 @@ def _netted(
 
 def _changes(state: State, moved: Moved, postings: Sequence[Posting]) -> list[Change]:
     """Give what becomes of every position that moved."""
-    found = [
-        Change(place, leg.lots_left, leg.entry_left, leg.pnl - leg.fee) for place, leg in moved.legs
-    ]
-    rows = state.book.holdings(np.array([place for place, _ in moved.legs], np.int64))
-    for row, (_, leg) in zip(rows, moved.legs, strict=True):
+    # A pool that is cut keeps its own record, which follows the settlement.
+    legs = [(place, leg) for place, leg in moved.legs if place != POOL_PLACE]
+    found = [Change(place, leg.lots_left, leg.entry_left, leg.pnl - leg.fee) for place, leg in legs]
+    rows = state.book.holdings(np.array([place for place, _ in legs], np.int64))
+    for row, (_, leg) in zip(rows, legs, strict=True):
         if abs(leg.lots_left) >= abs(leg.lots) or leg.lots_left * leg.lots < 0:
             raise InvariantError(f"position {leg.position_id}: expected a smaller one, got {leg}")
         if leg.lots != row.lots:

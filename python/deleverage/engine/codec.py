@@ -90,7 +90,9 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: ANN401 - a type hint, and what
     if is_dataclass(hint):
         hints = _hints(hint)  # type: ignore[arg-type]
         names = [field.name for field in fields(hint)]
-        return hint(**{n: _read(hints[n], value[n]) for n in names})  # type: ignore[operator]
+        # What an older record did not have yet is as the record has it by default.
+        told = {n: _read(hints[n], value[n]) for n in names if n in value}
+        return hint(**told)  # type: ignore[operator]
     if hint in (bool, int, str):
         return _plain(hint, value)
     if isinstance(value, str):

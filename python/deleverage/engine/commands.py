@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from deleverage.backstop.groups import carve_out
 from deleverage.engine import accounts, dump, liquidating, loading
 from deleverage.engine.body import Body
 from deleverage.engine.posting import book, prove
@@ -194,6 +195,38 @@ def _contribute(state: State, body: Body) -> tuple[State, dict[str, Value]]:
     return prove(watched, ()), {"balance": moved.balance, "triggers": changed}
 
 
+def _carve(state: State, body: Body) -> tuple[State, dict[str, Value]]:
+    """Take a market out of a pool into one of its own, with its position, history and money."""
+    body.only("pool", "market", "name", "cash")
+    owner, market, name = body.text("pool"), body.text("market"), body.text("name")
+    pool = state.pool_behind(state.scale(market).market)
+    if pool is None or pool.name != owner:
+        raise InputError(f"pool: expected the one behind {market}, got {owner!r}")
+    if name in state.pools:
+        raise InputError(f"name: expected that of a new pool, got {name!r}")
+    loading.refuse_account(state, name, "the name of a pool")
+    asset, cash = state.assets[owner], body.at_least("cash", least=0)
+    carved = carve_out(pool, market, name=name, cash=cash, asset=asset, at=state.at)
+    after = book(state, carved.postings)
+    sheds = {
+        key: replace(open_, liquidation=replace(open_.liquidation, account=name))
+        for key, open_ in state.liquidations.items()
+        if open_.liquidation.is_pool and open_.liquidation.market == market
+    }
+    stamps = {**state.stamps.pools, owner: state.sequence, name: state.sequence}
+    after = replace(
+        after,
+        pools={**state.pools, owner: carved.rest, name: carved.own},
+        assets={**state.assets, name: asset},
+        backing={**state.backing, market: name},
+        liquidations={**state.liquidations, **sheds},
+        stamps=replace(state.stamps, pools=stamps),
+    )
+    watched, changed = watch(after, [owner, name])
+    balances: dict[str, Value] = {owner: carved.rest.balance, name: carved.own.balance}
+    return prove(watched, [market]), {"balances": balances, "triggers": changed}
+
+
 _STEPS: Final[Mapping[str, Step]] = MappingProxyType(
     {
         "load": loading.load,
@@ -201,6 +234,7 @@ _STEPS: Final[Mapping[str, Step]] = MappingProxyType(
         "deposit": _deposit,
         "withdraw": _withdraw,
         "contribute": _contribute,
+        "carve": _carve,
         "liquidate": liquidating.liquidate,
         "outcome": liquidating.outcome,
         "commit": liquidating.commit,

@@ -12,17 +12,13 @@ backwards; the engine itself reads no clock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import polars as pl
 
-from deleverage import ranking
 from deleverage.engine import book, codec
 from deleverage.engine.book import Frames
 from deleverage.engine.commands import Commands
@@ -38,7 +34,8 @@ from deleverage.engine.intake import (
     spelled,
 )
 from deleverage.engine.loading import edition_hash
-from deleverage.engine.planner import Plan, contracts, decide
+from deleverage.engine.planner import Plan, decide
+from deleverage.engine.queueing import queue_frame
 from deleverage.engine.state import Choices, State
 from deleverage.errors import InputError, VenueError
 from deleverage.ledger import Acknowledgement, Journal, Receipt, TrialBalance, Value
@@ -222,6 +219,46 @@ class Engine:
         units = quantise(amount, state.unit(asset), name=f"amount in {asset}")
         return self._execute("contribute", {"pool": pool, "amount": units}, at, key)
 
+    def carve(
+        self,
+        pool: str,
+        market: str,
+        name: str,
+        *,
+        cash: Number = 0,
+        at: int,
+        key: str | None = None,
+    ) -> Acknowledgement:
+        """Take a market out of a pool into a pool of its own, which is judged by itself from now.
+
+        Its position goes with it, what it gained and lost, and the liquidation that sheds it.
+
+        Args:
+            pool: that stands behind the market with others.
+            market: its name.
+            name: of the new pool.
+            cash: what the new pool gets, in the asset.
+            at: event time, ns UTC.
+            key: unique name of the command.
+
+        Raises:
+            InputError: the pool is not behind the market or stands behind it alone, or the name is
+                taken.
+            StateError: the pool has less money than that, or time runs backwards.
+        """
+        state, pool = self.state, name_of(pool, "pool")
+        units = 0
+        if pool in state.assets:
+            asset = state.assets[pool]
+            units = quantise(cash, state.unit(asset), name=f"cash in {asset}")
+        body: dict[str, Value] = {
+            "pool": pool,
+            "market": name_of(market, "market"),
+            "name": name_of(name, "name"),
+            "cash": units,
+        }
+        return self._execute("carve", body, at, key)
+
     def liquidate(
         self,
         name: str,
@@ -366,39 +403,7 @@ class Engine:
         require_kind(head, int, "head", "a whole number of 0 or more")
         if head < 0:
             raise InputError(f"head: expected a whole number of 0 or more, got {head}")
-        state = self.state
-        found, scale = state.book.side(market, side), state.scale(market)
-        rule = state.rules.score_rule(scale.money_units_per_asset)
-        num, den, is_inverse = scale.rate
-        rate = ranking.Rate(mark_num=num, mark_den=den, is_inverse=is_inverse)
-        columns, rows = found.columns, np.empty(0, np.int64)
-        scores, lit = np.empty(0), np.empty(0, np.uint8)
-        if len(found):
-            ranked = ranking.rank(columns, rate, rule=rule, accounts=found.accounts)
-            standing = np.flatnonzero(ranked.rank)
-            rows = standing[np.argsort(ranked.rank[standing])][:head]
-            scores = ranked.score[rows]
-            owner = state.book.roster.owner[state.book.places(found.start + np.arange(len(found)))]
-            lit = ranking.lights(
-                replace(columns, owner=owner),
-                rate,
-                rule=rule,
-                accounts=found.accounts,
-                bands=state.rules.lights.bands,
-                weight=state.rules.lights.weight,
-            )[rows]
-        held = state.book.holdings(state.book.places(rows + found.start))
-        lot = Fraction(scale.lot_size)
-        return pl.DataFrame(
-            {
-                "rank": pl.Series(range(1, len(held) + 1), dtype=pl.Int64),
-                "position_id": pl.Series([one.position_id for one in held], dtype=pl.String),
-                "account": pl.Series([one.account for one in held], dtype=pl.String),
-                "qty": pl.Series([contracts(abs(o.lots), lot) for o in held], dtype=pl.String),
-                "score": pl.Series(scores, dtype=pl.Float64),
-                "light": pl.Series(lit, dtype=pl.UInt8),
-            }
-        )
+        return queue_frame(self.state, market, side, head)
 
     def _cash(self, account: str, amount: Number, asset: str) -> dict[str, Value]:
         """Give the body of a command that moves money between an account and the outside."""

@@ -27,7 +27,7 @@ __all__ = [
 
 Number: TypeAlias = Decimal | str | int
 
-POOL_KEYS = ("name", "cash", "markets", "asset", "may_be_negative")
+POOL_KEYS = ("name", "cash", "markets", "asset", "may_be_negative", "group")
 _MARK_KEYS = ("mark", "previous", "oracle")
 _TIME_BITS = 63
 _SHOWN = 60
@@ -165,7 +165,7 @@ def require_pool(given: object, where: str) -> None:
     for key in ("name", "cash"):
         if given.get(key) is None:
             raise InputError(f"{where}: {key}: expected a value, got nothing")
-    for key in ("name", "asset"):
+    for key in ("name", "asset", "group"):
         if given.get(key) is not None:
             require_kind(given[key], str, f"{where}: {key}", "a text")
             name_of(given[key], f"{where}: {key}")
@@ -202,13 +202,15 @@ def _pool(given: Mapping[str, Any], scales: Mapping[str, MarketScale]) -> Value:
             f"{', '.join(sorted(settles)) or 'none'}; say asset="
         )
     ((asset, unit),) = settles.items()
-    return {
+    body: dict[str, Value] = {
         "name": name,
         "asset": asset,
         "markets": list(markets),
         "cash": quantise(given["cash"], unit, name=f"cash of pool {name}"),
         "may_be_negative": given.get("may_be_negative", False),
     }
+    # A pool that stands alone is written as it was before there were groups.
+    return body | ({"group": given["group"]} if given.get("group") else {})
 
 
 def _fact(name: object, said: object) -> Value:

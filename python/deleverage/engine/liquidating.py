@@ -24,13 +24,16 @@ from deleverage.engine.freshness import require_fresh
 from deleverage.engine.planner import stage_of, terms_of
 from deleverage.engine.positions import Holding
 from deleverage.engine.pricing import settlement_price
-from deleverage.engine.state import Open, State
+from deleverage.engine.queueing import POOL_PLACE, pool_id, pool_row
+from deleverage.engine.state import Open, State, opposite
 from deleverage.engine.triggers import shown
 from deleverage.errors import InputError, StateError
 from deleverage.ledger import Value
 from deleverage.model.terms import Clamp, Convention
 
 __all__ = ["commit", "liquidate", "outcome"]
+
+_WHY = "it stood at place {} of the queue when the liquidation was planned"
 
 
 def liquidate(state: State, body: Body) -> tuple[State, dict[str, Value]]:
@@ -97,7 +100,7 @@ def commit(state: State, body: Body) -> tuple[State, dict[str, Value]]:
     open_ = state.opened(body.text("liquidation"))
     manual = str(body.value.get("manual", ""))  # type: ignore[union-attr]
     fills = [_planned(item) for item in body.items("fills")]
-    require_fresh(state, open_, body, [place for place, _, _ in fills])
+    require_fresh(state, open_, body, [place for place, _, _ in fills if place != POOL_PLACE])
     waterfall, stage = stage_of(state, open_, manual=manual)
     left = stage.left
     unfilled = body.at_least("unfilled", least=0)
@@ -183,7 +186,7 @@ def _behind(
 def _planned(item: Value) -> tuple[int, str, int]:
     """Read one fill of a plan: place, id, lots."""
     match item:
-        case [int(place), str(name), int(lots)] if lots > 0 and place >= 0:
+        case [int(place), str(name), int(lots)] if lots > 0 and place >= POOL_PLACE:
             return place, name, lots
     raise InputError(f"fills: expected [place, position_id, lots above 0], got {item!r}")
 
@@ -280,13 +283,20 @@ def _settled(
     if not isinstance(said, list) or said[:2] != [price.kind.value, str(price.lot_value)]:
         raise StateError(f"plan: expected the price {price.reason}, got {said}; plan again")
     places = [place for place, _, _ in fills]
-    held = state.book.holdings(np.array(places, np.int64))
+    rows = np.array([place for place in places if place != POOL_PLACE], np.int64)
+    held = {one.place: one for one in state.book.holdings(rows)}
     cuts = []
-    for number, (holding, (place, name, closed)) in enumerate(zip(held, fills, strict=True), 1):
-        if holding.position_id != name or not state.book.is_live(place):
+    for number, (place, name, closed) in enumerate(fills, 1):
+        if place == POOL_PLACE:
+            cuts.append(_pool_cut(state, left, (name, closed), number))
+            continue
+        if held[place].position_id != name or not state.book.is_live(place):
             raise StateError(f"position {name}: expected it in the queue, got another; plan again")
-        cuts.append(_cut(holding, closed, number))
+        cuts.append(_cut(held[place], closed, number))
     terms = terms_of(state, waterfall, stage.pool, left.market)
+    own = sum(cut.closed for cut in cuts if cut.is_pool)
+    if own and stage.pool is not None:
+        terms = _less_what_it_sheds(terms, stage.pool, own, price.lot_value)
     if left.is_pool:
         parts = [count for _, _, count in fills]
         most = _pool_fee_most(stage.pool, left, price.lot_value, parts, terms)
@@ -304,8 +314,37 @@ def _cut(holding: Holding, closed: int, number: int) -> Cut:
         lots=holding.lots,
         entry_value=holding.entry_value,
         closed=closed,
-        why=f"it stood at place {number} of the queue when the liquidation was planned",
+        why=_WHY.format(number),
     )
+
+
+def _pool_cut(state: State, left: Liquidation, fill: tuple[str, int], number: int) -> Cut:
+    """Give the pool's own position, where it stands in the queue, as the settlement takes it."""
+    name, closed = fill
+    pool = pool_row(state, left.market, opposite("long" if left.lots > 0 else "short"))
+    if pool is None or pool_id(pool, left.market) != name:
+        raise StateError(f"position {name}: expected it in the queue, got another; plan again")
+    held = pool.inventory(left.market)
+    return Cut(
+        position_id=name,
+        account=pool.name,
+        lots=held.lots,
+        entry_value=held.entry_value,
+        closed=closed,
+        is_pool=True,
+        why=_WHY.format(number),
+    )
+
+
+def _less_what_it_sheds(terms: Terms, pool: Pool, lots: int, lot_value: Fraction) -> Terms:
+    """Let a pool that is cut itself pay only what it has left at the settlement price."""
+    if terms.fund_balance is None:
+        return terms
+    held = pool.inventory(terms.scale.market)
+    gain = gain_of(held.lots, is_inverse=terms.scale.is_inverse)
+    quote = -rounded(-gain * lot_value * lots, terms.rounding)
+    shed = pool.shed(terms.scale.market, lots=lots, exit_value=gain * quote, at=pool.at)
+    return replace(terms, fund_balance=min(terms.fund_balance, shed.available))
 
 
 def _fee_most(state: State, open_: Open) -> int:

@@ -23,7 +23,7 @@ from deleverage.model.records import Venue
 from deleverage.model.refusals import nearest_name
 from deleverage.model.scales import MarketScale
 
-__all__ = ["edition_hash", "load"]
+__all__ = ["edition_hash", "load", "refuse_account"]
 
 
 def edition_hash(venue: Venue) -> str:
@@ -60,7 +60,7 @@ def load(state: State, body: Body) -> tuple[State, dict[str, Value]]:
         net={market: positions.net_lots(market) for market in scales},
     )
     for name in (MARKET, EVERYBODY):
-        _refuse_account(opened, name, "kept for the books")
+        refuse_account(opened, name, "kept for the books")
     triggers = triggers_of(opened.rules, opened.choices, scales)
     opened = _with_pools(
         replace(opened, triggers=triggers), [Body("pool", value) for value in body.items("pools")]
@@ -87,12 +87,12 @@ def _with_pools(state: State, given: list[Body]) -> State:
         name = body.text("name")
         if name in pools:
             raise InputError(f"pool {name}: expected each name once, got it twice")
-        _refuse_account(state, name, "the name of a pool")
+        refuse_account(state, name, "the name of a pool")
         markets = tuple(str(market) for market in body.items("markets"))
         assets[name] = _asset(state, name, markets, body)
         scopes = (PoolScope.SHARED, PoolScope.MARKET)
         scope = scopes[len(markets)] if len(markets) < len(scopes) else PoolScope.GROUP
-        pools[name] = Pool.open(
+        opened = Pool.open(
             name,
             at=state.at,
             cash=body.whole("cash"),
@@ -102,6 +102,8 @@ def _with_pools(state: State, given: list[Body]) -> State:
             may_be_negative=bool(body.value.get("may_be_negative"))  # type: ignore[union-attr]
             or _may_be_negative(state.rules),
         )
+        pools[name] = replace(opened, group=body.text("group") if body.has("group") else "")
+    _require_one_asset(pools, assets)
     backing = {
         market: name
         for market, scale in state.scales.items()
@@ -114,8 +116,24 @@ def _with_pools(state: State, given: list[Body]) -> State:
     return replace(state, pools=pools, assets=assets, backing=backing, statuses=statuses)
 
 
-def _refuse_account(state: State, name: str, what: str) -> None:
-    """Refuse an account of a name that the books use for somebody else."""
+def _require_one_asset(pools: Mapping[str, Pool], assets: Mapping[str, str]) -> None:
+    """Refuse a group whose pools hold different assets: their balances do not add up."""
+    held: dict[str, str] = {}
+    for name, pool in pools.items():
+        first = held.setdefault(pool.group, assets[name])
+        if pool.group and assets[name] != first:
+            raise InputError(
+                f"pool {name}, group {pool.group}: expected one asset in a group, {first}, "
+                f"got {assets[name]}"
+            )
+
+
+def refuse_account(state: State, name: str, what: str) -> None:
+    """Refuse an account of a name that the books use for somebody else.
+
+    Raises:
+        InputError: the book has one.
+    """
     if state.book.roster.find_account(name) >= 0:
         raise InputError(f"account: expected a name other than {name!r}, which is {what}")
 

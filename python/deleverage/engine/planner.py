@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deleverage import ranking
 from deleverage.backstop.bankruptcy import price_of
 from deleverage.backstop.lines import Facts
 from deleverage.backstop.liquidation import Fill as MarketFill
@@ -26,6 +25,7 @@ from deleverage.engine import accounts
 from deleverage.engine.explaining import explain
 from deleverage.engine.positions import Holding, Side
 from deleverage.engine.pricing import settlement_price
+from deleverage.engine.queueing import POOL_PLACE, contracts, head_of, pool_id
 from deleverage.engine.state import (
     Open,
     State,
@@ -33,7 +33,7 @@ from deleverage.engine.state import (
     opposite,
     waterfall_of,
 )
-from deleverage.errors import StateError
+from deleverage.errors import InvariantError, StateError
 from deleverage.explanation import Explanation
 from deleverage.ledger import Value, encode
 from deleverage.model.quantise import decimal_of
@@ -53,7 +53,6 @@ __all__ = [
 
 Int64 = NDArray[np.int64]
 _NO_ROWS: Int64 = np.empty(0, np.int64)
-_SIGNS = {"long": 1, "short": -1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Fill:
     """One position that is cut.
 
     Attributes:
-        place: of its row.
+        place: of its row; `queueing.POOL_PLACE` where the pool itself is cut.
         position_id: as text.
         account: its owner.
         tier: of its entry.
@@ -175,11 +174,6 @@ class Plan:
         return pl.DataFrame(columns)
 
 
-def contracts(lots: int, lot_size: Fraction) -> str:
-    """Write lots as contracts, exactly."""
-    return f"{decimal_of(lots * lot_size):f}"
-
-
 def _is_decimal(value: Fraction) -> bool:
     """Tell whether a fraction ends after some digits."""
     rest = value.denominator
@@ -234,7 +228,8 @@ def facts_of(state: State, open_: Open, *, is_emergency: bool = False) -> Facts:
     """
     liquidation = open_.liquidation
     market = liquidation.market
-    facts = Facts(at=state.at, pool=state.pool_behind(market), market=market)
+    pool = state.pool_behind(market)
+    facts = Facts(at=state.at, pool=pool, market=market, group=state.group_of(pool))
     if not liquidation.is_pool:
         facts = replace(facts, account_value=_account_value(state, open_))
     waiting = [one.liquidation for one in state.liquidations.values()]
@@ -364,44 +359,16 @@ def _taken(
     state: State, market: str, side: str, lots: int, barred: tuple[str, ...]
 ) -> tuple[Fill, ...]:
     """Take the head of the queue, without some accounts."""
-    found = state.book.side(market, side)
-    if not len(found):
-        return ()
-    scale = state.scale(market)
-    rule = state.rules.score_rule(scale.money_units_per_asset)
-    num, den, is_inverse = scale.rate
-    rate = ranking.Rate(mark_num=num, mark_den=den, is_inverse=is_inverse)
-    selection = ranking.select(
-        found.columns,
-        rate,
-        rule=rule,
-        side=_SIGNS[side],
-        lots=lots,
-        accounts=found.accounts,
-        excluded=_barred_rows(state, found, barred),
-    )
-    if not len(selection.rows):
-        return ()
-    rows = selection.rows
-    if len(rows) > 1:
-        rows = ranking.order(found.columns, rate, rows, rule=rule, accounts=found.accounts)
-    closed = np.abs(found.columns.lots[rows])
-    closed[-1] -= int(closed.sum()) + selection.unfilled - lots
-    scores = ranking.score(
-        _gathered(found.columns, rows), rate, rule=rule, accounts=found.accounts
-    ).score
-    held = state.book.holdings(state.book.places(rows + found.start))
+    rows = _barred_rows(state, state.book.side(market, side), barred)
+    head = head_of(state, market, side, lots, rows)
+    places = [place for place in head.places if place != POOL_PLACE]
+    held = {one.place: one for one in state.book.holdings(np.array(places, np.int64))}
     return tuple(
-        _fill(holding, count, score)
-        for holding, count, score in zip(held, closed.tolist(), scores.tolist(), strict=True)
+        _fill(held[place], closed, score)
+        if place != POOL_PLACE
+        else _pool_fill(state, market, closed, score)
+        for place, closed, score in zip(head.places, head.closed, head.scores, strict=True)
     )
-
-
-def _gathered(columns: ranking.Columns, rows: Int64) -> ranking.Columns:
-    """Gather rows of every column that a score reads."""
-    names = set(ranking.Columns.__dataclass_fields__) - {"position_id", "tier", "owner"}
-    given = {name: getattr(columns, name) for name in names}
-    return ranking.Columns(**{n: c.take(rows) for n, c in given.items() if c is not None})
 
 
 def _fill(holding: Holding, closed: int, score: float) -> Fill:
@@ -413,6 +380,24 @@ def _fill(holding: Holding, closed: int, score: float) -> Fill:
         tier=holding.tier,
         lots=holding.lots,
         entry_value=holding.entry_value,
+        closed=closed,
+        score=score,
+    )
+
+
+def _pool_fill(state: State, market: str, closed: int, score: float) -> Fill:
+    """Give the fill of a pool that stands in the queue."""
+    pool = state.pool_behind(market)
+    if pool is None:
+        raise InvariantError(f"{market}: expected the pool that stands in its queue, got none")
+    held = pool.inventory(market)
+    return Fill(
+        place=POOL_PLACE,
+        position_id=pool_id(pool, market),
+        account=pool.name,
+        tier=0,
+        lots=held.lots,
+        entry_value=held.entry_value,
         closed=closed,
         score=score,
     )

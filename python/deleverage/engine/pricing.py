@@ -66,8 +66,8 @@ def _oracle(state: State, scale: MarketScale) -> Fraction | None:
 def _pool_bankruptcy(state: State, stage: Stage, rule: Price) -> Fraction:
     """Give the value of a lot at which the pool has lost the most it may lose in the market.
 
-    By the drawdown line while the pool has money, else by the market's share of what an empty pool
-    still has. A trader's position counts as if the pool had taken it over: one price for all.
+    By the drawdown line while the pool and its group have money, else by the market's share of what
+    they still have. A trader's position counts as if the pool had taken it over: one price for all.
     """
     left, pool = stage.left, stage.pool
     if left is None or pool is None:
@@ -76,14 +76,16 @@ def _pool_bankruptcy(state: State, stage: Stage, rule: Price) -> Fraction:
         )
     if not left.is_pool:
         pool = _with_position(state, pool, left)
+    rules = state.choices.for_market(state.rules, left.market)
     line = next(
-        (c for c in state.rules.trigger.conditions if c.kind is ConditionKind.SYMBOL_DRAWDOWN), None
+        (c for c in rules.trigger.conditions if c.kind is ConditionKind.SYMBOL_DRAWDOWN), None
     )
-    if line is not None and pool.balance > 0:
+    group = state.group_of(pool) or (pool,)
+    if line is not None and sum(each.balance for each in group) > 0:
         length = int(line.number("window_hours")) * HOUR
         ratio = Fraction(line.number("ratio"))
         return drawdown_bankruptcy(pool, left.market, line=ratio, length=length).lot_value
-    found = group_bankruptcies([pool]).get(left.market)
+    found = group_bankruptcies(group).get(left.market)
     if found is None:
         raise InputError(f"pool {pool.name}: expected a loss in {left.market}, got none")
     return found.lot_value

@@ -20,9 +20,10 @@ from deleverage.backstop.trigger import Arm, Status, StopReading, Trigger
 from deleverage.backstop.waterfall import Waterfall
 from deleverage.engine.positions import Positions
 from deleverage.engine.roster import SIDES
-from deleverage.errors import InputError, StateError
+from deleverage.errors import InputError, StateError, VenueError
 from deleverage.ledger import Ledger
 from deleverage.model.records import Venue
+from deleverage.model.refusals import nearest_name
 from deleverage.model.scales import MarketScale
 from deleverage.model.terms import (
     Bound,
@@ -36,6 +37,8 @@ from deleverage.model.terms import (
     Standing,
     Surplus,
 )
+
+LINES = ("trigger.", "stop.")
 
 __all__ = [
     "Choices",
@@ -71,6 +74,8 @@ class Choices:
         taker_ppm: fee rate, ppm of the quote.
         liquidation_ppm: fee rate, ppm of the quote; it goes to the fund.
         is_manual: the edition's trigger is not modelled; deleveraging only by hand.
+        lines: numbers of the trigger's and stop's lines that are a market's own, by market and by
+            name (`Venue.with_parameters`); other markets read the edition's.
     """
 
     bound: Bound | None = None
@@ -88,6 +93,21 @@ class Choices:
     taker_ppm: int = 0
     liquidation_ppm: int = 0
     is_manual: bool = False
+    lines: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+
+    def for_market(self, venue: Venue, market: str) -> Venue:
+        """Give the edition as it reads in one market.
+
+        Raises:
+            VenueError: a number is none of the edition's lines.
+        """
+        numbers = self.lines.get(market, {})
+        for name in numbers:
+            if not name.startswith(LINES):
+                raise VenueError(
+                    f"lines of {market}: expected a number of trigger or stop, got {name!r}"
+                )
+        return venue.with_parameters(numbers) if numbers else venue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +228,21 @@ class State:
         name = self.backing.get(market)
         return None if name is None else self.pools[name].advance(self.at)
 
+    def group_of(self, pool: Pool | None) -> tuple[Pool, ...] | None:
+        """Give the pools that answer for each other with one, itself as it is given, at its time.
+
+        Args:
+            pool: one of the state's, or what is to become of it; None where there is none.
+        """
+        if pool is None:
+            return None
+        others = (
+            one.advance(pool.at)
+            for name, one in self.pools.items()
+            if pool.group and one.group == pool.group and name != pool.name
+        )
+        return (pool, *others)
+
     def opened(self, name: str) -> Open:
         """Give an open liquidation.
 
@@ -258,19 +293,25 @@ def manual_trigger() -> Trigger:
 def triggers_of(
     venue: Venue, choices: Choices, scales: Mapping[str, MarketScale]
 ) -> dict[str, Trigger]:
-    """Give the trigger of every market; markets of equal units share one.
+    """Give the trigger of every market; markets of equal units and lines share one.
 
     Raises:
         VenueError: something the venue never published must be chosen first.
-        InputError: a lot is no whole part of a contract, and the trigger counts contracts.
+        InputError: a lot is no whole part of a contract, and the trigger counts contracts, or
+            lines are chosen for an unknown market.
     """
-    made: dict[tuple[int, Fraction], Trigger] = {}
+    for market in choices.lines:
+        if market not in scales:
+            hint = nearest_name(market, scales)
+            raise InputError(f"lines: expected a market of the book, got {market!r}{hint}")
+    made: dict[tuple[object, ...], Trigger] = {}
     found = {}
     for market, scale in scales.items():
-        units = (scale.money_units_per_asset, Fraction(scale.lot_size))
-        if units not in made:
-            made[units] = _trigger(venue, choices, scale)
-        found[market] = made[units]
+        lines = tuple(sorted(choices.lines.get(market, {}).items()))
+        key = (scale.money_units_per_asset, scale.lot_size, lines)
+        if key not in made:
+            made[key] = _trigger(choices.for_market(venue, market), choices, scale)
+        found[market] = made[key]
     return found
 
 

@@ -1,6 +1,6 @@
 """Reading triggers between liquidations: what can be told from the pool alone."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 from deleverage.backstop.lines import Facts
@@ -20,6 +20,7 @@ _OF_THE_POOL = frozenset(
         ConditionKind.FUND_RECOVERY,
         ConditionKind.FUND_LOSS,
         ConditionKind.FUND_FLAT,
+        ConditionKind.GROUP_LEVEL,
         ConditionKind.SYMBOL_DRAWDOWN,
         ConditionKind.LOCKOUT,
     }
@@ -32,8 +33,8 @@ def reads_pool_alone(trigger: Trigger) -> bool:
     return all(line.kind in _OF_THE_POOL for line in lines)
 
 
-def watch(state: State, pools: Iterable[str]) -> tuple[State, dict[str, Value]]:
-    """Read the triggers of every market behind which a pool moved.
+def watch(state: State, pools: Collection[str]) -> tuple[State, dict[str, Value]]:
+    """Read the triggers of every market behind which a pool moved, or one of its group.
 
     Args:
         state: after the pools moved.
@@ -42,7 +43,8 @@ def watch(state: State, pools: Iterable[str]) -> tuple[State, dict[str, Value]]:
     Returns:
         The state, and what changed: state and reason by market.
     """
-    names = set(pools)
+    groups = {state.pools[name].group for name in pools} - {""}
+    names = {*pools, *(name for name, pool in state.pools.items() if pool.group in groups)}
     statuses, changed = dict(state.statuses), {}
     for market, name in state.backing.items():
         if name not in names:
@@ -50,7 +52,8 @@ def watch(state: State, pools: Iterable[str]) -> tuple[State, dict[str, Value]]:
         trigger = state.triggers[market]
         if not reads_pool_alone(trigger):
             continue
-        facts = Facts(at=state.at, pool=state.pools[name], market=market)
+        pool = state.pools[name].advance(state.at)
+        facts = Facts(at=state.at, pool=pool, market=market, group=state.group_of(pool))
         after = trigger.step(statuses[market], facts)
         if after.state is not statuses[market].state:
             changed[market] = shown(after)

@@ -1,0 +1,182 @@
+"""A pool that stands in the queue with what it holds itself, and a market taken out of a pool."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deleverage.audit import audit
+from deleverage.engine import Engine
+from deleverage.errors import InputError, StateError
+from deleverage.model.records import Venue as Edition
+from deleverage.model.terms import PoolRole, Standing
+from deleverage.venue import Venue
+from engines import CHOICES, UNIT, frames
+
+STANDS = replace(CHOICES, standing=Standing.CANDIDATE, is_manual=True)
+NOW = {"is_emergency": True}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A new journal."""
+    return tmp_path / "venue.journal"
+
+
+def edition(name: str = "bitmex") -> Edition:
+    """An edition whose pool takes over while its trigger says nothing."""
+    venue = Venue.load(name)
+    part = venue.backstop
+    assert part is not None
+    return replace(venue, backstop=replace(part, pool=PoolRole.TAKES_OVER))
+
+
+def with_short(path: Path, cash: str = "2000", **other: Any) -> Engine:
+    """The fund took alice's short of 3 from 2,100 over at its bankruptcy, 2,200; zed goes after.
+
+    At 1,800 the fund has won 3 x 400, so that it is worth `cash` and 1,200.
+    """
+    engine = Engine.open(path)
+    settings: dict[str, Any] = {"choices": STANDS} | other
+    engine.load(frames(), edition(), pools=[{"name": "fund", "cash": cash}], **settings)
+    engine.liquidate("alice-1", "alice/ETH/short", at=1)
+    assert -3 == engine.state.pools["fund"].inventory("ETH").lots
+    engine.marks({"ETH": "1800"}, at=2)
+    return engine
+
+
+def test_a_pool_is_cut_where_its_score_puts_it(journal: Path) -> None:
+    """By BitMEX's rule the fund's short stands where its profit and its worth put it.
+
+    Profit 1,200 of 6,600 entered, at a leverage of 5,400 over a worth of 3,200: 27/88 is less than
+    bob's 36/65 and carol's 60/143, so that the fund gives the last 1 of 10.
+    """
+    with with_short(journal) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+        queue = engine.queue("ETH", "short")
+
+        assert ["bob", "carol", "fund"] == [fill.account for fill in plan.fills][:3]
+        assert [4, 5, 1] == [fill.closed for fill in plan.fills]
+        assert ["bob", "carol", "fund", "dave"] == queue["account"].to_list()
+        assert pytest.approx(1200 / 6600 * 5400 / 3200) == queue["score"][2]
+        done: Any = engine.commit(plan, at=3).result
+        fund = engine.state.pools["fund"]
+        assert -2 == fund.inventory("ETH").lots
+        # One lot from 2,200 is closed at zed's bankruptcy price of 1,900.
+        assert (2000 + 300) * UNIT == fund.cash
+        assert "fund/ETH" == done["legs"][2]["position_id"]
+        assert engine.trial_balance.is_closed
+        live = engine.state_hash()
+    with Engine.open(journal) as again:
+        assert live == again.state_hash()
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+def test_a_poor_pool_stands_at_the_head(journal: Path) -> None:
+    """Worth less, the same position is of a higher leverage: it is cut first, and whole."""
+    with with_short(journal, cash="0") as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+
+        assert ("fund", 3) == (plan.fills[0].account, plan.fills[0].closed)
+        assert ["bob", "carol"] == [fill.account for fill in plan.fills[1:]]
+        assert [4, 3] == [fill.closed for fill in plan.fills[1:]]
+        engine.commit(plan, at=3)
+        assert 0 == engine.state.pools["fund"].inventory("ETH").lots
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+def test_an_exempt_pool_is_passed_over(journal: Path) -> None:
+    """The same fund, exempt: nobody looks at it, and dave's loss is next."""
+    choices = replace(STANDS, standing=Standing.EXEMPT)
+    with with_short(journal, choices=choices) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+
+        assert ["bob", "carol", "dave"] == [fill.account for fill in plan.fills]
+        assert ["bob", "carol", "dave"] == engine.queue("ETH", "short")["account"].to_list()
+
+
+def test_a_plan_with_a_pool_is_stale_once_the_pool_moved(journal: Path) -> None:
+    """What a pool is worth places it: money that comes in between is a new plan."""
+    with with_short(journal) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+        engine.contribute("fund", "10", at=3)
+        before = engine.state
+
+        with pytest.raises(StateError, match="pool fund"):
+            engine.commit(plan, at=3)
+        assert before is engine.state
+
+
+def test_a_market_is_taken_out_of_a_pool(journal: Path) -> None:
+    """Its short, what it won and 500 go into a pool of their own; the rest keeps 1,500."""
+    with with_short(journal) as engine:
+        engine.carve("fund", "ETH", "eth", cash="500", at=3)
+        state = engine.state
+        own, rest = state.pools["eth"], state.pools["fund"]
+
+        assert (500 * UNIT, 1700 * UNIT) == (own.cash, own.balance)
+        assert (1500 * UNIT, 1500 * UNIT) == (rest.cash, rest.balance)
+        assert -3 == own.inventory("ETH").lots
+        assert 1200 * UNIT == own.inventory("ETH").pnl
+        assert {"ETH": "eth", "BTC": "fund"} == dict(state.backing)
+        assert 0 == state.offset("ETH")
+        engine.marks({"ETH": "1900"}, at=4)
+        assert 1400 * UNIT == engine.state.pools["eth"].balance
+        assert 1500 * UNIT == engine.state.pools["fund"].balance
+        assert engine.trial_balance.is_closed
+        live = engine.state_hash()
+    with Engine.open(journal) as again:
+        assert live == again.state_hash()
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_pool_without_a_market_is_read_at_once(journal: Path, at: int) -> None:
+    """Whether or not time passed, both windows know what each pool is worth after it."""
+    with with_short(journal) as engine:
+        engine.carve("fund", "ETH", "eth", cash="500", at=at)
+        for pool in engine.state.pools.values():
+            assert [pool.balance] == [window.value for window in pool.balances]
+            assert all(w.value == each.pnl for each in pool.inventories for w in each.pnls)
+
+
+def test_what_is_shed_goes_with_its_market(journal: Path) -> None:
+    """A shedding that is open when its market is taken out is then the new pool's, and ends so."""
+    with with_short(journal) as engine:
+        engine.shed("shed-1", "fund", "ETH", facts=NOW, at=3)
+        engine.carve("fund", "ETH", "eth", cash="500", at=3)
+        assert "eth" == engine.state.opened("shed-1").liquidation.account
+        engine.outcome("shed-1", fills=[("3", "1850")], facts=NOW, at=4)
+
+        # 3 x (2,200 - 1,850) won on top of 500.
+        assert 1550 * UNIT == engine.state.pools["eth"].cash
+        assert {} == dict(engine.state.liquidations)
+    assert all(finding.is_ok for finding in audit(journal))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cash", "kind", "words"),
+    [
+        (("find", "ETH", "eth"), "0", InputError, "expected the one behind ETH, got 'find'"),
+        (("fund", "ETC", "eth"), "0", InputError, "got 'ETC'"),
+        (("fund", "ETH", "fund"), "0", InputError, "expected that of a new pool, got 'fund'"),
+        (("fund", "ETH", "zed"), "0", InputError, "other than 'zed'"),
+        (("fund", "ETH", "eth"), "2001", StateError, "cash: expected at most 2000000000"),
+        (("fund", "ETH", "eth"), "-1", InputError, "cash"),
+        (("fund", "ETH", " "), "0", InputError, "a name that is not blank"),
+    ],
+)
+def test_a_market_that_cannot_be_taken_out_stays(
+    journal: Path, arguments: tuple[str, str, str], cash: str, kind: type[Exception], words: str
+) -> None:
+    """Another pool's market, a name that is taken, more money than there is: nothing moves."""
+    with with_short(journal) as engine:
+        before = engine.state
+        with pytest.raises(kind, match=words):
+            engine.carve(*arguments, cash=cash, at=3)
+        assert before is engine.state
