@@ -26,21 +26,23 @@ echo "1/3 a crash of $rows positions in ten snapshots"
 "$deleverage" generate --output "$out/dump" --positions $((rows * 9 / 80)) --snapshots 10 \
     --seed 7 --overwrite >"$out/aggregates.txt"
 
-echo "2/3 its bankruptcies under five policies"
+echo "2/3 its bankruptcies under five policies, with an insurance pool"
 if [ -f "$out/run/run.json" ]; then
     rm -r "$out/run"
 fi
 status=0
 "$deleverage" replay "$out/dump" --output "$out/run" --venue bitmex --policy queue \
-    --policy pro-rata --policy capped --policy min-max --policy leverage-draining || status=$?
+    --policy pro-rata --policy capped --policy min-max --policy leverage-draining \
+    --pool $((rows * 3)) --start 0.3 --stop 0.6 --income $((rows * 12)) || status=$?
 # 4 says that somebody could not be covered: a finding, no failure.
 if [ "$status" -ne 0 ] && [ "$status" -ne 4 ]; then
     exit "$status"
 fi
 
-echo "3/3 a report on a simulated crash, wave by wave"
-"$deleverage" report --output "$out/report.html" --venue bitmex --policy queue --policy pro-rata \
-    --policy min-max --policy leverage-draining --policy factor-draining
+echo "3/3 a report on that replay, and one on a simulated crash, wave by wave"
+"$deleverage" report "$out/run" --dump "$out/dump" --output "$out/report.html"
+"$deleverage" report --output "$out/simulated.html" --venue bitmex --policy queue \
+    --policy pro-rata --policy min-max --policy leverage-draining --policy factor-draining
 
-echo "the report:  $out/report.html"
-echo "the replay:  $out/run (Parquet)"
+echo "the replay:     $out/report.html ($out/run is its Parquet)"
+echo "the simulation: $out/simulated.html"

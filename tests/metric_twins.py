@@ -60,6 +60,17 @@ def gini(values: Numbers) -> Fraction:
     return differences / (2 * len(values) * whole)
 
 
+def weighted_gini(cuts: Numbers, held: Numbers) -> Fraction:
+    """Half the mean absolute difference of all pairs of parts, by weight, over the mean part."""
+    pairs = [(x / w, w) for x, w in zip(cuts, held, strict=True) if w > 0]
+    whole = sum((part * w for part, w in pairs), Fraction(0))
+    if whole == 0:
+        return Fraction(0)
+    weight = sum((w for _, w in pairs), Fraction(0))
+    gaps = (w * v * abs(a - b) for a, w in pairs for b, v in pairs)
+    return sum(gaps, Fraction(0)) / (2 * weight * whole)
+
+
 def concentration(values: Numbers) -> Fraction:
     """The chance that two draws by weight hit the same entry."""
     whole = sum(values, Fraction(0))

@@ -95,6 +95,18 @@ def test_concentration_figures_are_their_definitions(values: list[Fraction], cou
     assert close(metrics.top_share(given_, count), top)
 
 
+@given(table(money, share))
+def test_unevenness_of_parts_is_its_definition(rows: list[list[Fraction]]) -> None:
+    """The weighted Gini is that of all pairs of parts; equal parts of any sizes have none."""
+    held, shares = rows
+    cuts = [Fraction(float(w * s)) for w, s in zip(held, shares, strict=True)]
+    found = metrics.weighted_gini(floats(cuts), floats(held))
+    even = metrics.weighted_gini([float(w) / 4 for w in held], floats(held))
+
+    assert abs(Fraction(found) - twin.weighted_gini(cuts, held)) <= Fraction(1, 10**9)
+    assert even == pytest.approx(0.0, abs=1e-9)
+
+
 @given(table(positive, share, share, money))
 def test_haircuts_are_their_definitions(rows: list[list[Fraction]]) -> None:
     """A haircut is what is taken of what there is; the gap is what is worse and what is better."""

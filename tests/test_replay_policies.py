@@ -143,7 +143,7 @@ def test_an_edition_without_equities_refuses_who_reads_them(dump: Dump, tmp_path
 
 
 def test_the_demonstration_replaces_what_it_finds(tmp_path: Path) -> None:
-    """The script draws a crash, replays it under five policies and names the report."""
+    """The script draws a crash, replays it under five policies and names the reports."""
     out = tmp_path / "a lab"
     (out / "run").mkdir(parents=True)
     (out / "run/run.json").write_text("{}")
@@ -158,9 +158,10 @@ def test_the_demonstration_replaces_what_it_finds(tmp_path: Path) -> None:
     assert (2, "") == (wrong.returncode, wrong.stdout)
     assert "ROWS: expected a whole number, got 'many'" in wrong.stderr
     assert done.returncode == 0, done.stderr
-    assert f"the report:  {out / 'report.html'}" in done.stdout
+    assert f"the replay:     {out / 'report.html'}" in done.stdout
     assert len(set(read_results(out / "run", "events")["policy"])) == 5
-    assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
+    for name in ("report.html", "simulated.html"):
+        assert "<svg" in (out / name).read_text(encoding="utf-8")
 
 
 def _command(folder: Path) -> Path:

@@ -82,15 +82,42 @@ def replay_command(
         list[str] | None,
         typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
     ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option("--pool", metavar="MONEY", help="Carry an insurance pool of this size along."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="SHARE", help="Of the pool: deleveraging starts there."),
+    ] = None,
+    stop: Annotated[
+        str | None,
+        typer.Option("--stop", metavar="SHARE", help="Of the pool: deleveraging stops there."),
+    ] = None,
+    income: Annotated[
+        str | None,
+        typer.Option("--income", metavar="MONEY", help="What fees bring the pool in an hour."),
+    ] = None,
     shape: FormatOption = None,
 ) -> int:
     """Plan every bankruptcy of a dump under each venue, and sum up what each did.
 
-    A replay that was cut off goes on where it was when it is called again.
+    A replay that was cut off goes on where it was when it is called again. With a pool only those
+    bankruptcies are deleveraged that it does not take over; its lines are the edition's trigger,
+    or --start and --stop.
 
     Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
+
+    Example: deleverage replay dump --venue bitmex --pool 3000000 --start 0.3 --stop 0.6 -o run
     """
     from deleverage.cli.replay import replay_dump
 
     policies = tuple(policy or ("queue",))
-    return replay_dump(dump, directory, venues=tuple(venue), policies=policies, shape=shape)
+    return replay_dump(
+        dump,
+        directory,
+        venues=tuple(venue),
+        policies=policies,
+        pool=(pool, start, stop, income),
+        shape=shape,
+    )

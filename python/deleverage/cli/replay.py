@@ -1,5 +1,6 @@
 """`deleverage replay`: the bankruptcies of a dump under several venues, side by side."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,8 @@ from deleverage.cli.tables import Page
 from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
 from deleverage.lab.replay import POLICIES, read_results, replay
+from deleverage.lab.replay_event import COVERED
+from deleverage.lab.replay_pool import PoolTerms
 
 __all__ = ["replay_dump", "summarised"]
 
@@ -23,6 +26,7 @@ def replay_dump(
     *,
     venues: tuple[str, ...],
     policies: tuple[str, ...],
+    pool: tuple[str | None, ...] = (),
     shape: Format | None,
 ) -> int:
     """Replay a dump and print what each venue did.
@@ -32,6 +36,7 @@ def replay_dump(
         directory: of the results.
         venues: editions by name or path.
         policies: by name.
+        pool: `--pool`, `--start`, `--stop` and `--income`; none for no pool.
         shape: `--format` of the summary.
 
     Returns:
@@ -53,7 +58,14 @@ def replay_dump(
     editions = [venue_of(name) for name in venues]
     chosen = {name: POLICIES[name] for name in asked}
     with bar("replaying", 0) as report:
-        run = replay(opened, directory, venues=editions, policies=chosen, progress=report)
+        run = replay(
+            opened,
+            directory,
+            venues=editions,
+            policies=chosen,
+            pool=_pool(*pool),
+            progress=report,
+        )
     again = f", {run.resumed} of them done before" if run.resumed else ""
     say(f"{directory}: {run.events} bankruptcies{again}, {run.rows} positions read")
     summary = summarised(directory)
@@ -68,9 +80,9 @@ def summarised(directory: Path) -> pl.DataFrame:
         directory: of the run.
 
     Returns:
-        One row a venue and policy: events, uncovered (events not filled), fills, notional,
-        profit, needed, executed (USD; see `replay_event`), overshoot and undershoot of executed
-        against needed, gross, and the mean participation and top share of an event.
+        One row a venue and policy: events, covered (by a pool), uncovered (not filled), fills,
+        notional, profit, needed, executed (USD; see `replay_event`), overshoot and undershoot of
+        executed against needed, gross, and the mean participation and top share of an event.
     """
     events, measures = read_results(directory, "events"), read_results(directory, "metrics")
     gap = pl.col("executed") - pl.col("needed")
@@ -79,6 +91,7 @@ def summarised(directory: Path) -> pl.DataFrame:
         .group_by("venue", "policy")
         .agg(
             events=pl.len(),
+            covered=(pl.col("reason") == COVERED).sum(),
             uncovered=(pl.col("unfilled") > 0).sum(),
             fills=pl.col("fills").sum(),
             notional=pl.col("notional").sum(),
@@ -92,6 +105,33 @@ def summarised(directory: Path) -> pl.DataFrame:
         )
         .sort("venue", "policy")
     )
+
+
+def _pool(
+    cash: str | None = None,
+    start: str | None = None,
+    stop: str | None = None,
+    income: str | None = None,
+) -> PoolTerms | None:
+    """Read the pool."""
+    if cash is None:
+        if (start, stop, income) != (None, None, None):
+            raise InputError("--start, --stop, --income: expected --pool beside them, got none")
+        return None
+    return PoolTerms(
+        cash=_decimal("--pool", cash),
+        start=None if start is None else _decimal("--start", start),
+        stop=None if stop is None else _decimal("--stop", stop),
+        income=_decimal("--income", "0" if income is None else income),
+    )
+
+
+def _decimal(option: str, text: str) -> Decimal:
+    """Read a number exactly."""
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise InputError(f"{option}: expected a decimal number, got {text!r}") from error
 
 
 def _page(frame: pl.DataFrame, *, is_terminal: bool) -> str:

@@ -1,6 +1,6 @@
-"""`deleverage report`: one crash under several policies, as a page with pictures."""
+"""`deleverage report`: a simulated crash, or a replay's run, as a page with pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,9 +10,11 @@ from deleverage.cli.inputs import venue_of
 from deleverage.cli.simulate import Crash, played
 from deleverage.lab.compare import compare_crash
 from deleverage.lab.report import report_html, report_pictures
+from deleverage.lab.report_replay import run_html, run_pictures
+from deleverage.lab.report_run import read_run
 from deleverage.lab.simulate import Simulation
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_run_report"]
 
 _DRAWN = 5_000
 
@@ -37,14 +39,60 @@ def write_report(crash: Crash, *, output: Path, png: Path | None, is_compared: b
     table = _compared(crash, simulations) if is_compared else None
     again = _again(crash) + " --compare" * is_compared
     page = report_html(simulations, compared=table, command=again)
+    return _written(
+        page,
+        output,
+        png,
+        what=f"{len(simulations)} simulations",
+        pictures=lambda directory: report_pictures(simulations, directory),
+    )
+
+
+def write_run_report(run: Path, *, dump: Path | None, output: Path, png: Path | None) -> int:
+    """Read a run, and write the report.
+
+    Args:
+        run: what `replay` wrote.
+        dump: what was replayed, or None.
+        output: the page.
+        png: a directory for the pictures, or None.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: it is no run, the dump is another one, or an optional package is missing.
+        OutputError: a file cannot be written.
+    """
+    story = read_run(run, dump=dump)
+    again = f"deleverage report {run.name}" + (f" --dump {dump.name}" if dump else "")
+    page = run_html(story, command=again)
+    return _written(
+        page,
+        output,
+        png,
+        what=f"{story.summary['events'][0]} bankruptcies, {len(story.keys)} lines",
+        pictures=lambda directory: run_pictures(story, directory),
+    )
+
+
+def _written(
+    page: str,
+    output: Path,
+    png: Path | None,
+    *,
+    what: str,
+    pictures: Callable[[Path], list[Path]],
+) -> int:
+    """Write the page, and the pictures where they are asked for."""
     try:
         output.write_text(page, encoding="utf-8")
-        pictures = [] if png is None else report_pictures(simulations, png)
+        found = [] if png is None else pictures(png)
     except OSError as error:
         raise OutputError(f"{error.filename or output}: {error.strerror or error}") from error
-    say(f"{output}: {len(page) // 1024} KiB, {len(simulations)} simulations")
-    if pictures:
-        say(f"{png}: {len(pictures)} pictures")
+    say(f"{output}: {len(page) // 1024} KiB, {what}")
+    if found:
+        say(f"{png}: {len(found)} pictures")
     return ExitCode.DONE
 
 

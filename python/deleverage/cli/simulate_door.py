@@ -15,6 +15,7 @@ from deleverage.cli.options import (
     NeutralOption,
     OutputOption,
 )
+from deleverage.errors import InputError
 
 __all__ = ["compare_command", "report_command", "simulate_command"]
 
@@ -130,8 +131,20 @@ def compare_command(
 
 
 def report_command(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A directory that `replay` wrote; without it a crash is simulated.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     page: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The HTML page.")],
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="DIR", help="What RUN replayed: hedges are followed too."),
+    ] = None,
     venue: _Venues = None,
     policy: _Policies = None,
     seed: _Seed = 0,
@@ -145,7 +158,7 @@ def report_command(
         bool, typer.Option("--compare", help="Add the table of `compare` on a drawn book.")
     ] = False,
 ) -> int:
-    """Write one page on a simulated crash: pictures, tables, and what the words mean.
+    """Write one page on a run or a simulated crash: pictures, tables, and what the words mean.
 
     The page works offline and holds no time: the same input gives the same bytes. It needs
     matplotlib and jinja2, which come with `pip install "deleverage[lab]"`.
@@ -153,9 +166,20 @@ def report_command(
     Example: deleverage report -o crash.html --policy queue --policy pro-rata
 
     Example: deleverage report -o crash.html --venue bitmex --png pictures
+
+    Example: deleverage report run --dump dump -o run.html
     """
-    from deleverage.cli.report import write_report
+    from deleverage.cli.report import write_report, write_run_report
     from deleverage.cli.simulate import Crash
+
+    if run is not None:
+        given = {"--venue": venue, "--policy": policy, "--settle": settle, "--compare": compare}
+        said = [option for option, value in given.items() if value]
+        if said:
+            raise InputError(f"{said[0]}: expected nothing beside a run, which says its own")
+        return write_run_report(run, dump=dump, output=page, png=png)
+    if dump is not None:
+        raise InputError("--dump: expected a run beside it, got none")
 
     crash = Crash(
         venues=tuple(venue or ("generic",)),

@@ -25,6 +25,7 @@ __all__ = [
     "ptsr",
     "residual_share",
     "top_share",
+    "weighted_gini",
     "worse_than",
 ]
 
@@ -121,6 +122,31 @@ def gini(values: ArrayLike) -> float:
     count = len(given)
     places = 2 * np.arange(1, count + 1, dtype=np.float64) - count - 1
     return total(np.multiply(places, np.sort(given))) / (count * whole)
+
+
+def weighted_gini(cut: ArrayLike, held: ArrayLike) -> float:
+    """Give the Gini coefficient of the cut parts `x / w`, each counted by what it is a part of.
+
+    Twice the area between the diagonal and the curve of cumulated `x` over cumulated `w`, those
+    with the smallest part first: 0 where everybody gives the same part, as in pro rata.
+
+    Args:
+        cut: (n,) what was taken, x, 0 or more; nothing where nothing was held.
+        held: (n,) what it was taken from, w, 0 or more.
+
+    Returns:
+        0..1; 0 where nothing was taken.
+    """
+    taken, worth = columns({"cut": cut, "held": held})
+    is_held = worth > 0
+    taken, worth = taken[is_held], worth[is_held]
+    whole = total(taken)
+    if whole == 0:
+        return 0.0
+    order = np.argsort(taken / worth, kind="stable")
+    share, width = taken[order] / whole, worth[order] / total(worth)
+    below = np.cumsum(share) - share / 2
+    return max(0.0, 1.0 - 2.0 * total(np.multiply(below, width)))
 
 
 def concentration(values: ArrayLike) -> float:

@@ -41,6 +41,7 @@ from deleverage.lab.metric_fairness import (
     ptsr,
     residual_share,
     top_share,
+    weighted_gini,
     worse_than,
 )
 from deleverage.lab.metric_ranks import (
@@ -84,5 +85,6 @@ __all__ = [
     "top_share",
     "tracking_error",
     "undershoot",
+    "weighted_gini",
     "worse_than",
 ]

@@ -1,71 +1,27 @@
-"""Pictures of simulated crashes, the same bytes for the same crash: no clock, no chance, no font.
+"""Pictures of simulated crashes, the same bytes for the same crash.
 
-Each function draws one picture and says nothing: its caption is the report's. Letters stay letters
-in an SVG. The first simulation given is the one that is shown where only one can be.
+Each function draws one picture and says nothing: its caption is the report's. The first simulation
+given is the one that is shown where only one can be.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from deleverage.lab.pictures_style import COLOURS, draw_line, heat, legend, markers, png, svg
 from deleverage.lab.simulate import Simulation
 from deleverage.lab.simulate_summary import summarise, waves
 
 __all__ = ["PICTURES", "label", "png", "svg"]
 
-_STYLE: Any = {
-    "svg.hashsalt": "deleverage",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.0,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-}
-# Told apart by everybody, colour-blind or not (Okabe and Ito).
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000", "#f0e442")
-_DASHES = ("-", "--", "-.", ":")
 _HEAD = 40
 _MILLION = 1e6
 
 Simulations = Sequence[Simulation]
-
-
-def svg(draw: Callable[[Simulations, Figure], None], simulations: Simulations) -> str:
-    """Draw a picture as SVG that can stand inside a page.
-
-    Args:
-        draw: one of `PICTURES`.
-        simulations: at least one, all of one course.
-
-    Returns:
-        The element, without a prologue.
-    """
-    text = _drawn(draw, simulations, "svg", {"Date": None, "Creator": None}).decode()
-    return text[text.index("<svg") :]
-
-
-def png(draw: Callable[[Simulations, Figure], None], simulations: Simulations) -> bytes:
-    """Draw a picture as PNG.
-
-    Args:
-        draw: one of `PICTURES`.
-        simulations: at least one, all of one course.
-
-    Returns:
-        The file.
-    """
-    return _drawn(draw, simulations, "png", {"Software": None})
 
 
 def label(one: Simulation, among: Simulations) -> str:
@@ -79,28 +35,18 @@ def label(one: Simulation, among: Simulations) -> str:
     return f"{one.venue}, {one.policy}" if several else one.policy
 
 
-def _drawn(
-    draw: Callable[[Simulations, Figure], None],
-    simulations: Simulations,
-    kind: str,
-    metadata: Mapping[str, None],
-) -> bytes:
-    """Draw into memory, by our style and nobody's settings."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        figure = Figure(figsize=(7.6, 3.9), dpi=150, layout="constrained")
-        draw(simulations, figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=dict(metadata))
-    return buffer.getvalue()
-
-
 def _price(simulations: Simulations, figure: Figure) -> None:
     """Price, depth, and how many are liquidated."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for number, one in enumerate(simulations):
-        _line(above, one.steps["step"], one.steps["price"] / 1000, number, label(one, simulations))
+        draw_line(
+            above,
+            one.steps["step"],
+            one.steps["price"] / 1000,
+            number,
+            label(one, simulations),
+            among=len(simulations),
+        )
     above.set_ylabel("price (1,000 ticks)")
     steps = simulations[0].steps
     below.fill_between(steps["step"], steps["depth"] / 1000, color="#bbbbbb", step="mid")
@@ -109,7 +55,7 @@ def _price(simulations: Simulations, figure: Figure) -> None:
     bars.bar(steps["step"], steps["liquidated"], color="#d55e00", width=0.9)
     bars.set_ylabel("liquidated", color="#d55e00")
     below.set_xlabel("step")
-    _legend(above)
+    legend(above)
 
 
 def _queue(simulations: Simulations, figure: Figure) -> None:
@@ -139,12 +85,12 @@ def _lorenz(simulations: Simulations, figure: Figure) -> None:
         whole = int(lost.sum())
         shares = np.concatenate([[0], np.cumsum(lost) / whole if whole else np.zeros(len(lost))])
         people = np.linspace(0, 1, len(shares))
-        _line(axes, people, shares, number, label(one, simulations))
+        draw_line(axes, people, shares, number, label(one, simulations), among=len(simulations))
     axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8)
     axes.text(0.34, 0.42, "everybody the same", rotation=41, color="#777777", fontsize=8)
     axes.set_xlabel("share of winners, least burdened first")
     axes.set_ylabel("share of the loss they carry")
-    _legend(axes)
+    legend(axes)
 
 
 def _waves(simulations: Simulations, figure: Figure) -> None:
@@ -156,7 +102,7 @@ def _waves(simulations: Simulations, figure: Figure) -> None:
         table = waves(one)
         most = max(most, table.height)
         at = table["wave"].to_numpy() + (number - (count - 1) / 2) * width
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         over, under = table["overshoot"] / _MILLION, -table["undershoot"] / _MILLION
         axes.bar(at, over, width * 0.9, color=colour, label=label(one, simulations))
         axes.bar(at, under, width * 0.9, color=colour)
@@ -167,7 +113,7 @@ def _waves(simulations: Simulations, figure: Figure) -> None:
     axes.set_axisbelow(True)
     axes.set_xticks(range(1, most + 1), [f"wave {number}" for number in range(1, most + 1)])
     axes.set_ylabel("taken beyond need (up) or too little (down), millions")
-    _legend(axes)
+    legend(axes)
 
 
 def _pool(simulations: Simulations, figure: Figure) -> None:
@@ -175,7 +121,14 @@ def _pool(simulations: Simulations, figure: Figure) -> None:
     axes = figure.subplots()
     for number, one in enumerate(simulations):
         balance = one.steps["pool_balance"] / _MILLION
-        _line(axes, one.steps["step"], balance, number, label(one, simulations))
+        draw_line(
+            axes,
+            one.steps["step"],
+            balance,
+            number,
+            label(one, simulations),
+            among=len(simulations),
+        )
     course = simulations[0].course
     lines = {"start": (course.start_line, "#d55e00"), "stop": (course.stop_line, "#009e73")}
     for word, (line, colour) in lines.items():
@@ -194,7 +147,7 @@ def _pool(simulations: Simulations, figure: Figure) -> None:
         axes.axvspan(step - 0.5, step + 0.5, color="#f5e9e2", linewidth=0, zorder=0)
     axes.set_xlabel("step")
     axes.set_ylabel("pool (millions)")
-    _legend(axes)
+    legend(axes)
 
 
 def _lights(simulations: Simulations, figure: Figure) -> None:
@@ -204,7 +157,7 @@ def _lights(simulations: Simulations, figure: Figure) -> None:
     values = table.drop("account").to_numpy()
     most = max(5, int(values.max(initial=0)))
     axes = figure.subplots()
-    shades = ListedColormap(["#eeeeee", *_heat(most)])
+    shades = ListedColormap(["#eeeeee", *heat(most)])
     image = axes.imshow(
         values, aspect="auto", cmap=shades, vmin=-0.5, vmax=most + 0.5, interpolation="nearest"
     )
@@ -219,57 +172,42 @@ def _naked(simulations: Simulations, figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
     for number, one in enumerate(simulations):
         name, steps = label(one, simulations), one.steps
-        _line(left, steps["step"], steps["naked_exposure"] / _MILLION, number, name)
-        _line(right, steps["step"], steps["naked_loss"] / _MILLION, number, name)
-    left.set_title("value of the leg left naked (millions)", loc="left")
-    right.set_title("lost by it so far (below 0: gained)", loc="left")
+        draw_line(
+            left,
+            steps["step"],
+            steps["naked_exposure"] / _MILLION,
+            number,
+            name,
+            among=len(simulations),
+        )
+        draw_line(
+            right,
+            steps["step"],
+            steps["naked_loss"] / _MILLION,
+            number,
+            name,
+            among=len(simulations),
+        )
+    left.set_title("value of legs left naked (millions)", loc="left", fontsize=9)
+    right.set_title("what they have lost so far (millions)", loc="left", fontsize=9)
     right.axhline(0, color="#333333", linewidth=0.8)
     for axes in (left, right):
         axes.set_xlabel("step")
-    _legend(left)
+    legend(right)
 
 
 def _trilemma(simulations: Simulations, figure: Figure) -> None:
     """Solvency against fairness; the area is the revenue that leaves."""
     axes = figure.subplots()
     table = summarise(simulations)
-    revenue = table["revenue_lost"].to_numpy()
-    most = float(revenue.max(initial=0.0))
-    for number, one in enumerate(simulations):
-        row = table.row(number, named=True)
-        size = 40 + 600 * row["revenue_lost"] / most if most else 40
-        at = (100 * row["max_haircut"], row["needed"] / _MILLION)
-        colour = _COLOURS[number % len(_COLOURS)]
-        axes.scatter(*at, s=size, color=colour, alpha=0.55, linewidths=0)
-        axes.annotate(
-            label(one, simulations), at, (0, 0), textcoords="offset points", ha="center", fontsize=8
-        )
-    axes.margins(0.18)
+    at = [
+        (100 * haircut, needed / _MILLION)
+        for haircut, needed in table.select("max_haircut", "needed").iter_rows()
+    ]
+    names = [label(one, simulations) for one in simulations]
+    markers(axes, at, table["revenue_lost"].to_list(), names)
     axes.set_xlabel("fairness: largest part of a profit that one trader lost, % (left is fairer)")
     axes.set_ylabel("solvency: missing money, millions (down is safer)")
-
-
-def _line(axes: Axes, x: object, y: object, number: int, name: str) -> None:
-    """Draw one simulation's line in its own colour and dash."""
-    axes.plot(
-        np.asarray(x),
-        np.asarray(y),
-        color=_COLOURS[number % len(_COLOURS)],
-        linestyle=_DASHES[number % len(_DASHES)],
-        label=name,
-    )
-
-
-def _legend(axes: Axes) -> None:
-    """Place the legend beside the picture."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-
-
-def _heat(count: int) -> list[str]:
-    """Shades from calm to next in line."""
-    shades = ("#2c7bb6", "#7fbfae", "#ffe8a0", "#fdae61", "#d7191c")
-    places = np.linspace(0, len(shades) - 1, count).round().astype(int)
-    return [shades[place] for place in places.tolist()]
 
 
 def _first_side(one: Simulation) -> str:

@@ -10,11 +10,14 @@ share of entry value and margins. The next snapshot is again what really was.
 Results are Parquet under the run's directory, a file each for what was read at once:
 
 - `fills`: event, venue, policy, rank_in_queue, position_id, account, side, qty_closed, qty_left,
-  price (null where the edition's price takes more than a plan knows); a policy without a queue
-  has its fills by position;
-- `events`: event, time, snapshot, market, bankrupt_side, venue, policy, requested, unfilled, fills,
-  reason, price;
-- `metrics`: event, venue, policy and the measures of `replay_event`.
+  price (null where the edition's price takes more than a plan knows), profit (of what was closed,
+  at the mark); a policy without a queue has its fills by position;
+- `events`: event, time, wave, snapshot, market, bankrupt_side, venue, policy, requested, unfilled,
+  fills, reason, price, mark;
+- `metrics`: event, venue, policy and the measures of `replay_event`;
+- `queues`, `lights`: one side of one market followed closely, see `replay_shown`;
+- `pool`: event by event, where a pool is carried along, see `replay_pool`: it takes bankruptcies
+  over while it can, and only the others reach the policies.
 
 What was read at once is done when its line is in `state.jsonl`; a run that was cut off goes on with
 the rest. Results do not depend on threads, on parts, or on where a run was cut off.
@@ -24,7 +27,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
@@ -35,16 +38,30 @@ from deleverage.lab.dump import Dump
 from deleverage.lab.replay_book import Columns, Unit, read_columns, read_positions, split
 from deleverage.lab.replay_event import EVENTS, FILLS, METRICS, Results, replay_unit
 from deleverage.lab.replay_policy import POLICIES, Policy
+from deleverage.lab.replay_pool import POOL, PoolTerms, carried
+from deleverage.lab.replay_shown import LIGHTS, QUEUES, choose
 from deleverage.model.digest import text_digest
 from deleverage.model.records import Venue
 
-__all__ = ["POLICIES", "Run", "read_results", "replay"]
+__all__ = ["POLICIES", "TABLES", "Run", "read_results", "replay"]
 
 STATE = "state.jsonl"
 REQUEST = "run.json"
 ROWS_AT_ONCE = 1 << 19
 QUEUE: Mapping[str, Policy] = MappingProxyType({"queue": POLICIES["queue"]})
-_TABLES = {"fills": FILLS, "events": EVENTS, "metrics": METRICS}
+_BY_EVENT = ("event", "venue", "policy")
+TABLES: Mapping[str, tuple[Mapping[str, pl.DataType], tuple[str, ...]]] = MappingProxyType(
+    {
+        "fills": (FILLS, (*_BY_EVENT, "rank_in_queue")),
+        "events": (EVENTS, _BY_EVENT),
+        "metrics": (METRICS, _BY_EVENT),
+        "queues": (QUEUES, ("venue", "policy", "place")),
+        "lights": (LIGHTS, (*_BY_EVENT, "place")),
+        "pool": (POOL, ("event", "venue")),
+    }
+)
+"""The tables of a run: their columns, and what they are sorted by when they are read."""
+_SOMEWHERE = ("queues", "lights")
 
 Progress = Callable[[int, int], None]
 
@@ -73,6 +90,7 @@ def replay(
     venues: Sequence[Venue],
     policies: Mapping[str, Policy] = QUEUE,
     rows_at_once: int = ROWS_AT_ONCE,
+    pool: PoolTerms | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Replay a dump, or go on with a replay that was cut off.
@@ -83,16 +101,25 @@ def replay(
         venues: the editions, each under its own name.
         policies: how a quantity is shared out, by name.
         rows_at_once: positions that are read at once, at most; one market is never split.
+        pool: what each venue's pool begins with and its lines; None deleverages everything.
         progress: called with the positions read and those to read.
 
     Returns:
         What was done.
 
     Raises:
-        InputError: there is no venue or policy, or a table of the dump is not what it must be.
+        InputError: there is no venue or policy, a table of the dump is not what it must be, or a
+            pool cannot be carried under an edition.
         StateError: the directory holds another replay, or something else.
+        VenueError: an edition's trigger was never published, and the pool has no lines.
     """
-    _open(directory, _request(dump, venues, policies, rows_at_once))
+    request = _request(dump, venues, policies, rows_at_once, pool)
+    pools = {} if pool is None else {one.name: carried(dump, one, pool) for one in venues}
+    _open(directory, request)
+    if pools:
+        _write_table(directory, "pool", "all", pl.concat([one.history for one in pools.values()]))
+    covered = {name: one.covered for name, one in pools.items()}
+    shown = choose(dump)
     done = _read_state(directory)
     units = split(dump, rows_at_once)
     left = [unit for unit in units if unit.key not in done]
@@ -102,7 +129,15 @@ def replay(
     rows = 0
     with (directory / STATE).open("a", encoding="utf-8") as state:
         for unit, positions in _ahead(dump, left, columns):
-            results = replay_unit(dump, unit, positions, venues=venues, policies=policies)
+            results = replay_unit(
+                dump,
+                unit,
+                positions,
+                venues=venues,
+                policies=policies,
+                covered=covered,
+                shown=shown,
+            )
             _write(directory, unit, results)
             line = {"snapshot": unit.snapshot, "part": unit.part, "events": unit.events.height}
             state.write(json.dumps(line) + "\n")
@@ -120,20 +155,21 @@ def read_results(directory: Path, table: str) -> pl.DataFrame:
 
     Args:
         directory: of the run.
-        table: `fills`, `events` or `metrics`.
+        table: one of `TABLES`.
 
     Returns:
-        Its rows by event, venue and policy; fills by their rank too.
+        Its rows, sorted.
 
     Raises:
         InputError: there is no such table.
     """
-    if table not in _TABLES:
-        raise InputError(f"table: expected one of {', '.join(_TABLES)}, got {table!r}")
+    if table not in TABLES:
+        raise InputError(f"table: expected one of {', '.join(TABLES)}, got {table!r}")
+    schema, keys = TABLES[table]
     parts = sorted((directory / table).glob("*.parquet"))
-    frame = pl.concat([pl.read_parquet(part) for part in parts]) if parts else pl.DataFrame()
-    keys = ["event", "venue", "policy", *(["rank_in_queue"] if table == "fills" else [])]
-    return frame.sort(keys) if parts else pl.DataFrame(schema=_TABLES[table])
+    if not parts:
+        return pl.DataFrame(schema=dict(schema))
+    return pl.concat([pl.read_parquet(part) for part in parts]).sort(keys)
 
 
 def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Unit, pl.DataFrame]]:
@@ -148,7 +184,11 @@ def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Un
 
 
 def _request(
-    dump: Dump, venues: Sequence[Venue], policies: Mapping[str, Policy], rows_at_once: int
+    dump: Dump,
+    venues: Sequence[Venue],
+    policies: Mapping[str, Policy],
+    rows_at_once: int,
+    pool: PoolTerms | None,
 ) -> str:
     """Say which run it is."""
     if not venues or not policies:
@@ -159,11 +199,14 @@ def _request(
     if rows_at_once < 1:
         raise InputError(f"rows_at_once: expected 1 or more, got {rows_at_once!r}")
     request = {
-        "layout": 2,
+        "layout": 3,
         "dump": dump.digest,
         "venues": {venue.name: text_digest([repr(venue)]).hex() for venue in venues},
         "policies": sorted(policies),
         "rows_at_once": rows_at_once,
+        "pool": None
+        if pool is None
+        else {one.name: str(getattr(pool, one.name)) for one in fields(pool)},
     }
     return json.dumps(request, indent=2) + "\n"
 
@@ -207,11 +250,18 @@ def _read_state(directory: Path) -> set[tuple[int, int]]:
 
 
 def _write(directory: Path, unit: Unit, results: Results) -> None:
-    """Write a unit's tables, each whole or not at all."""
+    """Write a unit's tables; those that few units have only where there is something."""
     for name, frame in results.items():
-        folder = directory / name
-        folder.mkdir(exist_ok=True)
-        path = folder / f"snapshot={unit.snapshot:04d},part={unit.part:05d}.parquet"
-        beside = folder / f".{path.name}.part"
-        frame.write_parquet(beside)
-        beside.replace(path)
+        if frame.height or name not in _SOMEWHERE:
+            label = f"snapshot={unit.snapshot:04d},part={unit.part:05d}"
+            _write_table(directory, name, label, frame)
+
+
+def _write_table(directory: Path, name: str, label: str, frame: pl.DataFrame) -> None:
+    """Write a table, whole or not at all."""
+    folder = directory / name
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{label}.parquet"
+    beside = folder / f".{path.name}.part"
+    frame.write_parquet(beside)
+    beside.replace(path)

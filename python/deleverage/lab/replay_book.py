@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
+from deleverage.lab.replay_waves import with_waves
 from deleverage.model.records import Venue
 from deleverage.model.rules import Scope
 from deleverage.model.snapshot import Snapshot
@@ -45,7 +46,7 @@ class Unit:
         snapshot: number.
         part: number within the snapshot.
         counts: positions of each market, by its name, sorted.
-        events: their bankruptcies, in order.
+        events: their bankruptcies, in order, as `replay_waves.with_waves` gives them.
     """
 
     snapshot: int
@@ -77,7 +78,8 @@ def split(dump: Dump, rows_at_once: int) -> list[Unit]:
     Raises:
         InputError: nobody holds anything in a market with a bankruptcy.
     """
-    names = dump.bankruptcies.with_columns(pl.col("market").cast(pl.String))
+    bankruptcies = with_waves(dump)
+    names = bankruptcies.with_columns(pl.col("market").cast(pl.String))
     keys = names.select("snapshot", "market").unique(maintain_order=True).rows()
     units: dict[tuple[int, int], dict[str, int]] = {}
     last: dict[int, tuple[int, int]] = {}
@@ -92,7 +94,7 @@ def split(dump: Dump, rows_at_once: int) -> list[Unit]:
             snapshot=snapshot,
             part=part,
             counts=dict(sorted(counts.items())),
-            events=dump.bankruptcies.filter(
+            events=bankruptcies.filter(
                 pl.col("snapshot") == snapshot, names["market"].is_in(list(counts))
             ),
         )
@@ -245,7 +247,7 @@ class Remains:
         }
         given["columns"] = replace(side.columns, **owned)
         remains = cls(side=RemainingSide(**given, kept=kept), excluded=np.unique(barred))
-        remains._take_out(0)
+        remains.take_out()
         return remains
 
     def at(self, mark: Decimal, previous: Decimal | None) -> RemainingSide:
@@ -268,7 +270,7 @@ class Remains:
         for row, closed in zip(rows[~is_whole].tolist(), lots[~is_whole].tolist(), strict=True):
             self._shrink(row, closed)
         self.excluded = np.union1d(self.excluded, rows[is_whole])
-        self._take_out(len(self.side.columns.lots) // _TAKEN_OUT_FROM)
+        self.take_out(len(self.side.columns.lots) // _TAKEN_OUT_FROM)
 
     def _shrink(self, row: int, closed: int) -> None:
         """Close a part of one row, in whole numbers."""
@@ -281,8 +283,8 @@ class Remains:
                 column[row] = int(column[row]) * left // abs(whole)
         columns.lots[row] = left if whole > 0 else -left
 
-    def _take_out(self, most: int) -> None:
-        """Take the excluded rows out where they are more than this."""
+    def take_out(self, most: int = 0) -> None:
+        """Take the excluded rows out where they are more than this; what is left is the same."""
         if len(self.excluded) <= most:
             return
         keep = np.ones(len(self.side.columns.lots), dtype=bool)

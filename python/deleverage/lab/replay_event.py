@@ -1,9 +1,10 @@
 """Some markets of a snapshot replayed: its events in order, under each venue and policy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from deleverage.errors import InputError, InvariantError
 from deleverage.lab import metrics
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay_book import Columns, Remains, Unit, prepared
+from deleverage.lab.replay_book import Columns, RemainingSide, Remains, Unit, prepared
 from deleverage.lab.replay_policy import Policy, Share
+from deleverage.lab.replay_shown import LIGHTS, QUEUES, Shown, Watch
 from deleverage.model.quantise import decimal_of
 from deleverage.model.records import Venue
 from deleverage.model.scales import MarketScale
@@ -24,10 +26,13 @@ from deleverage.planning import PlanReason
 from deleverage.planning.pricing import settlement_price
 from deleverage.planning.side import QueueSide
 
-__all__ = ["EVENTS", "FILLS", "METRICS", "Results", "replay_unit"]
+__all__ = ["COVERED", "EVENTS", "FILLS", "METRICS", "Results", "replay_unit"]
 
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 Results: TypeAlias = dict[str, pl.DataFrame]
+COVERED = "covered_by_pool"
+"""The reason of a bankruptcy that the insurance pool took over: nobody was cut."""
 
 _AMOUNT = pl.Decimal(38, 9)
 _KEY: dict[str, pl.DataType] = {
@@ -44,10 +49,12 @@ FILLS: Mapping[str, pl.DataType] = {
     "qty_closed": _AMOUNT,
     "qty_left": _AMOUNT,
     "price": _AMOUNT,
+    "profit": pl.Float64(),
 }
 EVENTS: Mapping[str, pl.DataType] = {
     **_KEY,
     "time": pl.Int64(),
+    "wave": pl.UInt32(),
     "snapshot": pl.UInt32(),
     "market": pl.String(),
     "bankrupt_side": pl.String(),
@@ -56,6 +63,7 @@ EVENTS: Mapping[str, pl.DataType] = {
     "fills": pl.UInt32(),
     "reason": pl.String(),
     "price": _AMOUNT,
+    "mark": _AMOUNT,
 }
 METRICS: Mapping[str, pl.DataType] = {
     **_KEY,
@@ -67,13 +75,17 @@ METRICS: Mapping[str, pl.DataType] = {
     "concentration": pl.Float64(),
     "gini": pl.Float64(),
     "needed": pl.Float64(),
+    "missing": pl.Float64(),
     "executed": pl.Float64(),
+    "markout": pl.Float64(),
 }
 """entries: candidates' side; participation: fills over entries; notional and profit: of what is
 closed, at the mark, money of the settlement asset; top_share, concentration (HHI) and gini: of the
-closed notional over the fills; needed: closed contracts times the gap of bankruptcy price and mark
-(B); executed: times the gap of settlement price and mark that costs those who are cut (H), null
-where the price is not known."""
+closed notional over the fills; needed: what the closed lots are worth less at the bankruptcy price
+than at the mark, or more (B); missing: the same of the lots that nobody offset; executed: what
+those who are cut lose by the settlement price against the mark, 0 or more (H); markout: what they
+would have more at the mark when the wave was over had they not been cut, below zero where the cut
+spared them a loss; both null where the price is not known."""
 
 _OPPOSITE = {"long": "short", "short": "long"}
 
@@ -91,7 +103,7 @@ class _Outcome:
     share: Share
     requested: int
     price: Decimal | None
-    reason: PlanReason
+    reason: str
     held: Int64
     entry: Int64
     original: Int64
@@ -105,6 +117,22 @@ class _Outcome:
         """Lots as contracts."""
         return decimal_of(lots * Fraction(self.scale.lot_size))
 
+    def profit(self) -> Float64:
+        """What each cut position had gained on what was closed, at the mark, money, (k,)."""
+        money = float(self.scale.money_unit)
+        worth = self.share.lots * (self.scale.mark_num / self.scale.mark_den)
+        entry = self.entry * (self.share.lots / np.maximum(self.held, 1))
+        is_gain = (self.side == "long") is not self.scale.is_inverse
+        gain: Float64 = (worth - entry) * (money if is_gain else -money)
+        return gain
+
+    def moved(self, lots: int, before: object, after: object) -> float:
+        """What lots gain for those who are cut, from one price to another, money."""
+        size = float(self.scale.lot_size) * float(self.scale.contract_size)
+        one, other = float(str(before)), float(str(after))
+        gain = 1 / one - 1 / other if self.scale.is_inverse else other - one
+        return (lots if self.side == "long" else -lots) * size * gain
+
 
 def replay_unit(
     dump: Dump,
@@ -113,6 +141,8 @@ def replay_unit(
     *,
     venues: Sequence[Venue],
     policies: Mapping[str, Policy],
+    covered: Mapping[str, frozenset[int]] = MappingProxyType({}),
+    shown: Shown | None = None,
 ) -> Results:
     """Plan every event of a unit.
 
@@ -122,6 +152,8 @@ def replay_unit(
         positions: as `replay_book.read_positions` gives them.
         venues: the editions.
         policies: by name.
+        covered: events that a venue's pool takes over, by the venue's name.
+        shown: the side whose queue and lights are noted, which may be another unit's.
 
     Returns:
         The tables by name, in event order.
@@ -139,56 +171,108 @@ def replay_unit(
         market: sorted({str(event["account"]) for event in events})
         for market, events in by_market.items()
     }
+    is_here = shown is not None and shown.snapshot == unit.snapshot
     outcomes: list[_Outcome] = []
+    seen: list[tuple[Watch, pl.DataFrame]] = []
     for venue in venues:
         book = prepared(dump, unit, positions, venue, columns)
         for name, policy in policies.items():
             for market, events in by_market.items():
-                history = _History(dump=dump, book=book, market=market, marks=marks[market])
-                outcomes += history.planned(events, bankrupt[market], name, policy)
+                history = _History(
+                    dump=dump,
+                    book=book,
+                    market=market,
+                    marks=marks[market],
+                    bankrupt=bankrupt[market],
+                    covered=covered.get(venue.name, frozenset()),
+                    shown=shown if is_here and shown and shown.market == market else None,
+                    ids=positions["position_id"],
+                )
+                outcomes += history.planned(events, name, policy)
+                seen += history.seen
     outcomes.sort(key=lambda one: int(one.event["event"]))
+    lights = [row for watch, _ in seen for row in watch.lights]
     return {
         "fills": _fills(outcomes, positions),
         "events": pl.DataFrame([_event_row(one) for one in outcomes], schema=dict(EVENTS)),
         "metrics": pl.DataFrame([_metrics_row(one) for one in outcomes], schema=dict(METRICS)),
+        "queues": pl.concat([pl.DataFrame(schema=dict(QUEUES)), *(queue for _, queue in seen)]),
+        "lights": pl.DataFrame(lights, schema=dict(LIGHTS)),
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _History:
-    """The events of one market, each on what the ones before have left."""
+    """The events of one market under one venue, each on what the ones before have left."""
 
     dump: Dump
     book: Snapshot
     market: str
     marks: Mapping[int, tuple[Decimal, Decimal | None]]
+    bankrupt: Sequence[str]
+    covered: frozenset[int]
+    shown: Shown | None
+    ids: pl.Series
+    seen: list[tuple[Watch, pl.DataFrame]] = field(default_factory=list)
 
     def planned(
-        self,
-        events: Sequence[Mapping[str, Any]],
-        bankrupt: Sequence[str],
-        name: str,
-        policy: Policy,
+        self, events: Sequence[Mapping[str, Any]], name: str, policy: Policy
     ) -> list[_Outcome]:
         """Plan them, under one policy; bankrupt accounts are no candidates."""
         remains: dict[str, Remains] = {}
         outcomes = []
+        watch: Watch | None = None
         for event in events:
             cut = _OPPOSITE[str(event["side"])]
             if cut not in remains:
                 side = QueueSide.of(self.book, self.market, cut)
-                rows = [side.rows_of(account) for account in bankrupt]
+                rows = [side.rows_of(account) for account in self.bankrupt]
                 remains[cut] = Remains.of(side, np.concatenate(rows))
-            if event["time"] not in self.marks:
-                raise InputError(
-                    f"{self.dump.directory}: expected a mark of {self.market} at {event['time']} "
-                    f"(event {event['event']}), got none"
-                )
-            now = remains[cut].at(*self.marks[event["time"]])
+            if self.shown is not None and self.shown.side == cut:
+                remains[cut].take_out()
+                now = self._at(event, remains[cut])
+                key = {"venue": self.book.venue.name, "policy": name}
+                watch = Watch.of(now, self.ids, key) if watch is None else watch
+                watch.note(now, event)
+            now = self._at(event, remains[cut])
+            if int(event["event"]) in self.covered:
+                outcomes.append(_left_to_the_pool(now, event, name))
+                continue
             outcome = _planned(now, event, name, policy, remains[cut].excluded)
             remains[cut].cut(outcome.share.rows, outcome.share.lots)
             outcomes.append(outcome)
+        if watch is not None and self.shown is not None:
+            self.seen.append((watch, watch.queue(remains[self.shown.side], self.shown)))
         return outcomes
+
+    def _at(self, event: Mapping[str, Any], remains: Remains) -> RemainingSide:
+        """What is left at the mark of an event."""
+        if event["time"] not in self.marks:
+            raise InputError(
+                f"{self.dump.directory}: expected a mark of {self.market} at {event['time']} "
+                f"(event {event['event']}), got none"
+            )
+        return remains.at(*self.marks[event["time"]])
+
+
+def _left_to_the_pool(side: QueueSide, event: Mapping[str, Any], name: str) -> _Outcome:
+    """An event that cuts nobody."""
+    nobody = np.zeros(0, np.int64)
+    return _Outcome(
+        event=event,
+        venue=side.snapshot.venue.name,
+        policy=name,
+        side=side.side,
+        scale=side.scale,
+        entries=len(side),
+        share=Share(rows=nobody, lots=nobody, unfilled=0),
+        requested=side.scale.lots(event["qty"]),
+        price=None,
+        reason=COVERED,
+        held=nobody,
+        entry=nobody,
+        original=nobody,
+    )
 
 
 def _planned(
@@ -224,7 +308,7 @@ def _planned(
         share=share,
         requested=lots,
         price=price,
-        reason=reason,
+        reason=str(reason),
         # Taken now: a later event of the same unit may shorten these rows.
         held=np.abs(side.columns.lots[share.rows]),
         entry=side.columns.entry_value[share.rows],
@@ -253,6 +337,7 @@ def _fills(outcomes: Sequence[_Outcome], positions: pl.DataFrame) -> pl.DataFram
             positions["account"].gather(original),
             _contracts("qty_closed", closed, lot_size),
             _contracts("qty_left", left, lot_size),
+            pl.Series("profit", np.concatenate([one.profit() for one in outcomes])),
         ]
     )
     return own.hstack(by_event[which]).select(list(FILLS))
@@ -268,42 +353,44 @@ def _event_row(one: _Outcome) -> dict[str, object]:
     return {
         **one.key,
         "time": one.event["time"],
+        "wave": one.event["wave"],
         "snapshot": one.event["snapshot"],
         "market": str(one.event["market"]),
         "bankrupt_side": str(one.event["side"]),
         "requested": one.contracts(one.requested),
         "unfilled": one.contracts(one.share.unfilled),
         "fills": len(one.share.rows),
-        "reason": str(one.reason),
+        "reason": one.reason,
         "price": one.price,
+        "mark": one.scale.mark_price,
     }
 
 
 def _metrics_row(one: _Outcome) -> dict[str, object]:
     """The row of the metrics table; see `METRICS`."""
     share, scale = one.share, one.scale
-    value = float(Fraction(scale.mark_num, scale.mark_den) * Fraction(scale.money_unit))
-    worth = share.lots * value
-    entry = one.entry * (share.lots / np.maximum(one.held, 1))
-    gain = worth - entry * float(scale.money_unit)
-    direction = 1.0 if (one.side == "long") is not scale.is_inverse else -1.0
-    closed = float(share.lots.sum()) * float(scale.lot_size) * float(scale.contract_size)
-    mark = float(scale.mark_price)
-    gap = abs(float(one.event["bankruptcy_price"]) - mark)
-    loss = None
-    if one.price is not None:
-        # Those who are cut lose where a long is closed below the mark, a short above it.
-        sign = 1.0 if one.side == "long" else -1.0
-        loss = closed * max(sign * (mark - float(one.price)), 0.0)
+    worth = share.lots * float(
+        Fraction(scale.mark_num, scale.mark_den) * Fraction(scale.money_unit)
+    )
+    closed = int(share.lots.sum())
+    mark, later = scale.mark_price, one.event["wave_mark"]
+    executed = markout = None
+    if share.rows.size == 0:
+        executed = markout = 0.0
+    elif one.price is not None:
+        executed = max(one.moved(closed, one.price, mark), 0.0)
+        markout = None if later is None else one.moved(closed, one.price, later)
     return {
         **one.key,
         "entries": one.entries,
         "participation": len(share.rows) / one.entries if one.entries else 0.0,
         "notional": float(worth.sum()),
-        "profit": direction * float(gain.sum()),
+        "profit": float(one.profit().sum()),
         "top_share": metrics.top_share(worth),
         "concentration": metrics.concentration(worth),
         "gini": metrics.gini(worth),
-        "needed": closed * gap,
-        "executed": loss,
+        "needed": abs(one.moved(closed, one.event["bankruptcy_price"], mark)),
+        "missing": abs(one.moved(share.unfilled, one.event["bankruptcy_price"], mark)),
+        "executed": executed,
+        "markout": markout,
     }

@@ -8,6 +8,7 @@ Matplotlib and Jinja2 draw and fill it; without them everything else in the pack
 # ruff: noqa: PLC0415 - drawing and filling are optional: imported when a report is asked for
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -18,9 +19,9 @@ from deleverage.lab.report_words import CAPTIONS, MEASURES, WORDS
 from deleverage.lab.simulate import Simulation
 from deleverage.lab.simulate_summary import SUMMARY, summarise, tidy
 
-__all__ = ["report_html", "report_pictures"]
+__all__ = ["TEMPLATES", "cell", "import_page", "import_pictures", "report_html", "report_pictures"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _LIMITS = (
     "The crash is synthetic and seeded: it shows what rules do to the same traders, not what any "
     "venue did. Partial liquidation, funding, fees and cross margin are left out."
@@ -43,7 +44,7 @@ def report_html(
     Raises:
         InputError: there is no simulation, courses differ, or an optional package is missing.
     """
-    pictures, page = _pictures(), _page()
+    pictures, page = import_pictures(), import_page()
     _check(simulations)
     drawn = {name: pictures.svg(draw, simulations) for name, draw in pictures.PICTURES.items()}
     sections = [
@@ -51,7 +52,7 @@ def report_html(
     ]
     return str(
         page.filled(
-            _TEMPLATES,
+            TEMPLATES,
             title="Auto-deleveraging: one crash, several policies",
             opening=_opening(simulations),
             findings=_findings(simulations),
@@ -78,7 +79,7 @@ def report_pictures(simulations: Sequence[Simulation], directory: Path) -> list[
         InputError: as in `report_html`.
         OSError: the directory cannot be written.
     """
-    pictures = _pictures()
+    pictures = import_pictures()
     _check(simulations)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -89,22 +90,31 @@ def report_pictures(simulations: Sequence[Simulation], directory: Path) -> list[
     return paths
 
 
-def _pictures() -> ModuleType:
-    """Import what draws."""
+def import_pictures(name: str = "pictures") -> ModuleType:
+    """Import what draws.
+
+    Args:
+        name: `pictures`, `pictures_run` or `pictures_style`.
+
+    Raises:
+        InputError: the library that draws is missing.
+    """
     try:
-        from deleverage.lab import pictures
+        return import_module(f"deleverage.lab.{name}")
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return pictures
 
 
-def _page() -> ModuleType:
-    """Import what fills the page."""
+def import_page() -> ModuleType:
+    """Import what fills the page.
+
+    Raises:
+        InputError: the library of the templates is missing.
+    """
     try:
-        from deleverage.lab import report_page
+        return import_module("deleverage.lab.report_page")
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return report_page
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:
@@ -151,10 +161,10 @@ def _findings(simulations: Sequence[Simulation]) -> list[str]:
         values = table[column].to_list()
         low, high = min(values), max(values)
         if low == high:
-            return f"{words}: {_cell(low)} under every policy."
+            return f"{words}: {cell(low)} under every policy."
         least = ", ".join(n for n, v in zip(names, values, strict=True) if v == low)
         most = ", ".join(n for n, v in zip(names, values, strict=True) if v == high)
-        return f"{words}: from {_cell(low)} ({least}) to {_cell(high)} ({most})."
+        return f"{words}: from {cell(low)} ({least}) to {cell(high)} ({most})."
 
     return [
         spread("liquidated_later", "Traders liquidated after the first wave, by what it left"),
@@ -175,7 +185,7 @@ def _tables(
     summary = summarise(simulations)
     names = [label(one, simulations) for one in simulations]
     rows = [
-        (MEASURES.get(name, name), *map(_cell, summary[name].to_list()))
+        (MEASURES.get(name, name), *map(cell, summary[name].to_list()))
         for name in list(SUMMARY)[2:]
     ]
     wave = tidy(simulations, "waves")
@@ -193,7 +203,7 @@ def _tables(
             caption="Needed is what bankrupt positions lacked at the mark; executed is what those "
             "who were cut would have more at the mark when the wave ended.",
             columns=wave.columns,
-            rows=[tuple(map(_cell, row)) for row in wave.iter_rows()],
+            rows=[tuple(map(cell, row)) for row in wave.iter_rows()],
         ),
     ]
     if compared is not None:
@@ -203,14 +213,14 @@ def _tables(
                 title="The same bankruptcies under each venue and policy",
                 caption="Each row plans the same bankruptcies on the same book, in their order.",
                 columns=compared.columns,
-                rows=[tuple(map(_cell, row)) for row in compared.iter_rows()],
+                rows=[tuple(map(cell, row)) for row in compared.iter_rows()],
             )
         )
     return found
 
 
-def _cell(value: object) -> str:
-    """A value as a reader wants it: thousands apart, shares to three digits."""
+def cell(value: object) -> str:
+    """Give a value as a reader wants it: thousands apart, shares to three digits."""
     if value is None:
         return "-"
     if isinstance(value, int):
