@@ -4,6 +4,10 @@ use crate::error::{Error, Result};
 use crate::lane::{LANE, Lane, Span, with_lane};
 use crate::queue::Candidate;
 use crate::score::Scorer;
+use crate::simd::prefetch;
+
+/// Rows between asking for a row's values and reading them.
+const AHEAD: usize = LANE;
 
 /// The rows from the first to be cut to the last, by tier, score, ties and id.
 ///
@@ -12,6 +16,10 @@ use crate::score::Scorer;
 pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
     scorer.columns.check(&scorer.accounts, scorer.rule)?;
     scorer.rate.check()?;
+    Ok(ordered(scorer, rows)?.into_iter().map(|c| i64::from(c.row)).collect())
+}
+
+fn ordered(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<Candidate>> {
     let mut candidates = with_lane(|lane| candidates(scorer, rows, lane))?;
     if let Some(tier) = scorer.columns.tier {
         let of = |c: &Candidate| tier[c.row as usize];
@@ -22,12 +30,15 @@ pub fn order(scorer: &Scorer<'_>, rows: &[i64]) -> Result<Vec<i64>> {
     } else {
         scorer.sort(&mut candidates);
     }
-    Ok(candidates.into_iter().map(|c| i64::from(c.row)).collect())
+    Ok(candidates)
 }
 
 fn candidates(scorer: &Scorer<'_>, rows: &[i64], lane: &mut Lane) -> Result<Vec<Candidate>> {
     let mut candidates = Vec::with_capacity(rows.len());
-    for chunk in rows.chunks(LANE) {
+    fetch(scorer, &rows[..rows.len().min(AHEAD)]);
+    for (turn, chunk) in rows.chunks(LANE).enumerate() {
+        let ahead = rows.len().min(turn * LANE + AHEAD)..rows.len().min((turn + 1) * LANE + AHEAD);
+        fetch(scorer, &rows[ahead]);
         let chunk = chunk.iter().map(|&row| check(scorer, row)).collect::<Result<Vec<u32>>>()?;
         scorer.evaluate(Span::Rows(&chunk), lane);
         if !lane.is_valid {
@@ -47,6 +58,17 @@ fn candidates(scorer: &Scorer<'_>, rows: &[i64], lane: &mut Lane) -> Result<Vec<
         }
     }
     Ok(candidates)
+}
+
+/// Asks for what nearly every rule reads of rows that lie anywhere: a line of memory a column.
+fn fetch(scorer: &Scorer<'_>, rows: &[i64]) {
+    let columns = &scorer.columns;
+    for column in [Some(columns.lots), Some(columns.entry_value), columns.margin] {
+        for &row in rows {
+            let row = usize::try_from(row).unwrap_or(usize::MAX);
+            prefetch(column.unwrap_or(&[]), row..row.saturating_add(1));
+        }
+    }
 }
 
 fn check(scorer: &Scorer<'_>, row: i64) -> Result<u32> {

@@ -288,6 +288,7 @@ mod core {
     type Selected<'py> = (
         Bound<'py, PyArray1<i64>>,
         Bound<'py, PyArray1<i64>>,
+        Bound<'py, PyArray1<f64>>,
         Option<(i64, f64)>,
         Option<i64>,
         i64,
@@ -334,15 +335,17 @@ mod core {
         side: i8,
         lots: i64,
         excluded: PyReadonlyArray1<'py, i64>,
+        is_ordered: bool,
         threads: usize,
     ) -> PyResult<Selected<'py>> {
         let call = Call::new(subject)?;
         let scorer = call.scorer()?;
         let request = Request { side, lots, excluded: excluded.as_slice()? };
-        let found = compute(py, threads, || crate::select::select(&scorer, &request))??;
-        let rows = found.rows.into_pyarray(py);
-        let closed = found.lots.into_pyarray(py);
-        Ok((rows, closed, found.cut, found.partial, found.unfilled, found.rescans))
+        let verb = if is_ordered { crate::select::select_in_order } else { crate::select::select };
+        let found = compute(py, threads, || verb(&scorer, &request))??;
+        let (rows, closed) = (found.rows.into_pyarray(py), found.lots.into_pyarray(py));
+        let scores = found.scores.into_pyarray(py);
+        Ok((rows, closed, scores, found.cut, found.partial, found.unfilled, found.rescans))
     }
 
     #[pyfunction]

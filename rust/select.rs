@@ -35,6 +35,8 @@ pub struct Selection {
     pub rows: Vec<i64>,
     /// Lots closed of each, positive; all of the row's, except for the partial one.
     pub lots: Vec<i64>,
+    /// Float score of each where they were asked for in order, else empty.
+    pub scores: Vec<f64>,
     /// The last row taken and its float score.
     pub cut: Option<(i64, f64)>,
     /// The row that is not taken whole.
@@ -51,6 +53,18 @@ pub struct Selection {
 /// A column or the rate is not what the rule needs, a value is out of range, or the request's
 /// side or lots are.
 pub fn select(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
+    head(scorer, request, false)
+}
+
+/// Selects the head of the queue and gives it in queue order, with the score of each row.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_in_order(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
+    head(scorer, request, true)
+}
+
+fn head(scorer: &Scorer<'_>, request: &Request<'_>, is_ordered: bool) -> Result<Selection> {
     scorer.columns.check(&scorer.accounts, scorer.rule)?;
     scorer.rate.check()?;
     let (side, lots) = (request.side, request.lots);
@@ -66,7 +80,9 @@ pub fn select(scorer: &Scorer<'_>, request: &Request<'_>) -> Result<Selection> {
     for tier in 0..=tiers {
         let tier = scorer.columns.tier.map(|_| tier);
         let need = i128::from(selection.unfilled);
-        let sweep = Sweep { scorer, request, tier, need, is_trusting: true, is_gathering_all };
+        let is_trusting = true;
+        let sweep =
+            Sweep { scorer, request, tier, need, is_trusting, is_gathering_all, is_ordered };
         take(sweep, &mut selection)?;
         if selection.unfilled == 0 {
             break;
@@ -144,6 +160,11 @@ fn deliver(
         return Ok(());
     }
     let (last, before) = cut(sweep, kept, need)?;
+    if sweep.is_ordered {
+        // What is kept in order is kept with its key: nothing was taken unseen.
+        sweep.scorer.sort(&mut kept.near[..=last]);
+        selection.scores.extend(kept.near[..=last].iter().map(|c| c.key));
+    }
     let size = |c: &Candidate| sweep.scorer.size(c);
     let closed = need - before;
     let cut = kept.near[last];

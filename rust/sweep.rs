@@ -88,6 +88,8 @@ pub struct Sweep<'a, 's> {
     pub is_trusting: bool,
     /// Whether the accounts of all rows are read, for a value out of range to be found.
     pub is_gathering_all: bool,
+    /// Whether every row is kept with its key, to be brought into order.
+    pub is_ordered: bool,
 }
 
 impl Kept {
@@ -262,7 +264,7 @@ impl Sweep<'_, '_> {
             let (middle, _) = self.scorer.find_cut(&mut kept.near, expected, size);
             if let Some(error) = self.error(parts, kept.near[middle].key, share) {
                 let above = expected - (ERRORS_ABOVE * share * error) as i128;
-                if above > 0 {
+                if above > 0 && !self.is_ordered {
                     let ahead = &mut kept.near[..=middle];
                     let (high, _) = self.scorer.find_cut(ahead, above, size);
                     kept.bracket.high = kept.bracket.high.min(kept.near[high].key);

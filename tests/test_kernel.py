@@ -282,6 +282,23 @@ def test_select_guarantees(request: tuple[Book, int, int, list[int]]) -> None:
     assert selection.unfilled == 0 or set(fills) == set(candidates)
 
 
+@given(request=requests())
+@THOROUGH
+def test_a_selection_in_order_equals_the_oracle(request: tuple[Book, int, int, list[int]]) -> None:
+    """Rows and lots come in the oracle's order, each with the bits of its score."""
+    book, side, lots, excluded = request
+    expected = select(book, lots=lots, side=side, excluded=excluded)
+    scores = ranking.score(
+        columns_of(book), rates_of(book)[0], rule=book.rule, accounts=accounts_of(book)
+    ).score
+
+    found = chosen(book, lots=lots, side=side, excluded=excluded, is_ordered=True)
+
+    assert list(zip(found.rows.tolist(), found.lots.tolist(), strict=True)) == list(expected.fills)
+    assert found.scores.tobytes() == scores[found.rows].tobytes()
+    assert figures_of(found) == figures_of(expected)
+
+
 @given(book=books(), data=st.data())
 @THOROUGH
 def test_order_equals_the_oracle(book: Book, data: st.DataObject) -> None:

@@ -53,19 +53,23 @@ def assert_head(
 
 def cut(large: LargeBook, lots: int, excluded: NDArray[np.int64] = NOBODY, **options: Any) -> None:
     """Cut a large book and hold the result to its exact queue."""
-    selection = ranking.select(
-        large.columns,
-        large.rate,
-        rule=large.rule,
-        side=1,
-        lots=lots,
-        accounts=large.accounts,
-        excluded=excluded,
-        **options,
-    )
     rows = large.queue[~np.isin(large.queue, excluded)]
+    for is_ordered in (False, True):
+        selection = ranking.select(
+            large.columns,
+            large.rate,
+            rule=large.rule,
+            side=1,
+            lots=lots,
+            accounts=large.accounts,
+            excluded=excluded,
+            is_ordered=is_ordered,
+            **options,
+        )
 
-    assert_head(selection, rows, np.abs(large.columns.lots[rows]), lots)
+        assert_head(selection, rows, np.abs(large.columns.lots[rows]), lots)
+        if is_ordered:
+            assert np.array_equal(selection.rows, rows[: len(selection.rows)])
 
 
 @pytest.mark.parametrize("shape", SHAPES)

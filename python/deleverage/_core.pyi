@@ -73,10 +73,12 @@ def select(
     side: int,
     lots: int,
     excluded: npt.NDArray[np.int64],
+    is_ordered: bool,
     threads: int,
 ) -> tuple[
     npt.NDArray[np.int64],
     npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
     tuple[int, float] | None,
     int | None,
     int,

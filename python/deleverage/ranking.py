@@ -196,8 +196,9 @@ class Selection:
     """The head of one side's queue that offsets a quantity.
 
     Attributes:
-        rows: (k,) int64, the rows taken, in no promised order (see `order`).
+        rows: (k,) int64, the rows taken, in no promised order unless it was asked for.
         lots: (k,) int64, lots closed of each, positive.
+        scores: (k,) float64 of each, as in `Scores`; empty unless an order was asked for.
         unfilled: lots that the side could not offset.
         cut_row: the last row taken, -1 where none was.
         cut_score: its float score, NaN where there is none.
@@ -207,6 +208,7 @@ class Selection:
 
     rows: Int64s
     lots: Int64s
+    scores: Floats
     unfilled: int
     cut_row: int
     cut_score: float
@@ -284,6 +286,7 @@ def select(
     lots: int,
     accounts: Accounts | None = None,
     excluded: Int64s | None = None,
+    is_ordered: bool = False,
     threads: int = 0,
     simd: str = "auto",
 ) -> Selection:
@@ -297,6 +300,7 @@ def select(
         lots: lots to offset, more than 0 and less than 2**63.
         accounts: as in `score`.
         excluded: (e,) int64, rows that are no candidates.
+        is_ordered: give the rows in queue order with their scores, as `order` and `score` would.
         threads: as in `score`.
         simd: as in `score`.
 
@@ -314,12 +318,13 @@ def select(
         msg = f"lots: expected more than 0 and less than 2**63, got {lots!r}"
         raise InputError(msg)
     barred = _NO_ROWS if excluded is None else np.unique(excluded).astype(np.int64)
-    rows, closed, cut, partial, unfilled, rescans = _core.select(
-        subject, side, lots, barred, _count("threads", threads)
+    rows, closed, scores, cut, partial, unfilled, rescans = _core.select(
+        subject, side, lots, barred, is_ordered, _count("threads", threads)
     )
     return Selection(
         rows=rows,
         lots=closed,
+        scores=scores,
         unfilled=unfilled,
         cut_row=-1 if cut is None else cut[0],
         cut_score=float("nan") if cut is None else cut[1],

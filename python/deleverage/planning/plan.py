@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,15 @@ from deleverage.planning.inputs import Frames, Number, Request, read_frames, rea
 from deleverage.planning.netting import legs_frame, may_net, net, own_legs
 from deleverage.planning.notes import second_looks
 from deleverage.planning.pricing import settlement_price
-from deleverage.planning.side import Float64, Int64, QueueSide, contracts, digits_of, spelled
+from deleverage.planning.side import (
+    Float64,
+    Int64,
+    QueueSide,
+    contracts,
+    digits_of,
+    spelled,
+    taken_of,
+)
 from deleverage.planning.story import Outline, tell
 
 __all__ = ["Cut", "Plan", "PlanReason", "plan"]
@@ -237,11 +246,23 @@ def plan(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """Rows of a side in queue order, and the lots closed of each."""
+    """Rows of a side in queue order, with their scores, and the lots closed of each.
+
+    Attributes:
+        left: lots that are left of the last entry; of the others nothing is.
+    """
 
     rows: Int64
     lots: Int64
+    scores: Float64
+    left: int
     unfilled: int
+
+    @classmethod
+    def nothing(cls, unfilled: int) -> Self:
+        """Nobody is cut."""
+        scores = _NO_ROWS.astype(np.float64)
+        return cls(rows=_NO_ROWS, lots=_NO_ROWS, scores=scores, left=0, unfilled=unfilled)
 
 
 def _planned(snapshot: Snapshot, request: Request) -> Plan:
@@ -254,7 +275,7 @@ def _planned(snapshot: Snapshot, request: Request) -> Plan:
     is_failed = completion is Completion.ALL_OR_NOTHING and taken.unfilled > 0
     if is_failed:
         reason, netted = PlanReason.ALL_OR_NOTHING_FAILED, 0
-        taken = _Taken(rows=_NO_ROWS, lots=_NO_ROWS, unfilled=request.lots)
+        taken = _Taken.nothing(request.lots)
     elif not taken.unfilled:
         reason = PlanReason.FILLED
     else:
@@ -265,15 +286,15 @@ def _planned(snapshot: Snapshot, request: Request) -> Plan:
         previous_mark=side.scale.previous_mark_price,
         bankruptcy=request.bankruptcy_price,
     )
-    scores = side.scores(taken.rows).score
+    fills = _fills(side, taken, price)
     return Plan(
         market=request.market,
         bankrupt_side=request.bankrupt_side,
         requested=_contracts(side, request.lots),
         netted=_contracts(side, netted),
-        fills=_fills(side, taken, scores, price),
+        fills=fills,
         unfilled=_contracts(side, taken.unfilled),
-        cut=_cut(side, taken, scores),
+        cut=_cut(side, taken, fills),
         reason=reason,
         price_note=note,
         _outline=Outline(
@@ -295,7 +316,7 @@ def _take(side: QueueSide, lots: int, barred: tuple[str, ...]) -> _Taken:
     a column of the whole side, and as a rule none of them is near the head.
     """
     if lots == 0 or not len(side):
-        return _Taken(rows=_NO_ROWS, lots=_NO_ROWS, unfilled=lots)
+        return _Taken.nothing(lots)
     selection = side.select(lots, _NO_ROWS)
     found = _barred_rows(side, selection.rows, barred)
     if len(found):
@@ -303,17 +324,13 @@ def _take(side: QueueSide, lots: int, barred: tuple[str, ...]) -> _Taken:
     if len(_barred_rows(side, selection.rows, barred)):
         everywhere = [side.rows_of(account) for account in barred]
         selection = side.select(lots, np.unique(np.concatenate(everywhere)))
-    rows = side.order(selection.rows)
-    closed = np.abs(side.columns.lots[rows])
-    # All are taken whole, but for the last one.
-    closed[-1:] -= int(closed.sum()) + selection.unfilled - lots
-    if selection.unfilled < 0 or (len(rows) and not 0 < closed[-1] <= abs(_last(side, rows))):
+    rows, closed = selection.rows, selection.lots
+    left = abs(int(side.columns.lots[rows[-1]])) - int(closed[-1]) if len(rows) else 0
+    if int(closed.sum()) + selection.unfilled != lots or left < 0:
         raise InvariantError(f"plan: expected {lots} lots closed and unfilled, got another sum")
-    return _Taken(rows=rows, lots=closed, unfilled=selection.unfilled)
-
-
-def _last(side: QueueSide, rows: Int64) -> int:
-    return int(side.columns.lots[rows[-1]])
+    return _Taken(
+        rows=rows, lots=closed, scores=selection.scores, left=left, unfilled=selection.unfilled
+    )
 
 
 def _barred_rows(side: QueueSide, rows: Int64, barred: tuple[str, ...]) -> Int64:
@@ -329,45 +346,44 @@ def _contracts(side: QueueSide, lots: int) -> Decimal:
     return decimal_of(lots * Fraction(side.scale.lot_size))
 
 
-def _fills(side: QueueSide, taken: _Taken, scores: Float64, price: Decimal | None) -> pl.DataFrame:
+def _fills(side: QueueSide, taken: _Taken, price: Decimal | None) -> pl.DataFrame:
     """Give the fills as a frame; see `Plan`."""
     count, scale, positions = len(taken.rows), side.scale, side.snapshot.positions
     rows = side.original(taken.rows)
-    lots = np.abs(side.columns.lots[taken.rows])
     tier = side.columns.tier
-    ids = pl.Series([None] * count, dtype=pl.UInt64)
     if "position_id" in positions.columns:
-        ids = positions["position_id"][rows]
+        ids = taken_of(positions["position_id"], rows)
+    else:
+        ids = pl.Series([None] * count, dtype=pl.UInt64)
     digits = 0 if price is None else digits_of(price)
+    left = np.zeros(count, dtype=np.int64)
+    left[-1:] = taken.left
     return pl.DataFrame(
         [
             pl.Series("rank_in_queue", np.arange(1, count + 1)),
             ids.alias("position_id"),
-            positions["account"][rows],
+            taken_of(positions["account"], rows),
             pl.Series("market", [scale.market], dtype=pl.String).new_from_index(0, count),
             pl.Series("side", [side.side], dtype=pl.String).new_from_index(0, count),
             pl.Series("tier", np.zeros(count, np.uint8) if tier is None else tier[taken.rows]),
-            contracts("qty", lots, scale),
+            contracts("qty", taken.lots + left, scale),
             contracts("qty_closed", taken.lots, scale),
-            contracts("qty_left", lots - taken.lots, scale),
+            contracts("qty_left", left, scale),
             pl.Series("price", [price], dtype=pl.Decimal(38, digits)).new_from_index(0, count),
-            pl.Series("score", scores),
+            pl.Series("score", taken.scores),
         ]
     )
 
 
-def _cut(side: QueueSide, taken: _Taken, scores: Float64) -> Cut | None:
+def _cut(side: QueueSide, taken: _Taken, fills: pl.DataFrame) -> Cut | None:
     """Give the last entry taken."""
     if not len(taken.rows):
         return None
-    row, score = int(taken.rows[-1]), float(scores[-1])
-    original = int(side.original(taken.rows[-1:])[0])
-    positions = side.snapshot.positions
-    has_id = "position_id" in positions.columns
+    score = float(taken.scores[-1])
     return Cut(
-        position_id=positions["position_id"][original] if has_id else None,
-        account=positions["account"][original],
+        position_id=fills["position_id"][-1],
+        account=fills["account"][-1],
         score=score,
-        ratio=str(side.work(row, score).ratio),
-        is_partial=int(taken.lots[-1]) < abs(int(side.columns.lots[row])),
+        ratio=str(side.work(int(taken.rows[-1]), score).ratio),
+        is_partial=taken.left > 0,
     )
