@@ -171,7 +171,8 @@ class _Examination(Generic[State]):
             wrong = self._examine_entries(store, receipt, kept) or wrong
             self.note("snapshots", wrong, f"{len(kept)} kept, {self._how}")
             stage = "pages"
-            self.note("pages", pages_fault(store.connection), "every page and index is sound")
+            wrong = pages_fault(store.connection) or store.disturbed()
+            self.note("pages", wrong, "every page and index is sound")
         except FILE_ERRORS as error:
             if stage == "chain":
                 self.first_bad = self._chain.sequence + 1
