@@ -112,6 +112,8 @@ def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
         assert keys == ["open", *(f"k{n}" for n in range(1, len(keys)))]
         assert state.balance("pool:x", "USDT") == sum(range(len(keys)))
 
+    sys.stderr.write(f"{KILLS} kills, {inside} inside a transaction, {total} acknowledged\n")
+
     assert total > KILLS
     assert inside >= 0.3 * KILLS
 
