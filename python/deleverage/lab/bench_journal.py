@@ -13,8 +13,10 @@ from statistics import median
 from typing import Self, TypeVar
 
 from deleverage.errors import InvariantError
+from deleverage.lab.bench_engine import measure_engine
 from deleverage.lab.bench_report import Goal, Measurement, measured
 from deleverage.lab.bench_timing import alternate, repeat
+from deleverage.lab.books import Book
 from deleverage.ledger import Booking, Entry, Journal, Ledger, Request
 from deleverage.ledger.store import PRAGMAS, TABLES
 
@@ -35,11 +37,17 @@ Thing = TypeVar("Thing")
 
 
 def measure_journal(
-    *, rounds: int, quick: bool, progress: Callable[[str], None], folder: Path | None = None
+    book: Book,
+    *,
+    rounds: int,
+    quick: bool,
+    progress: Callable[[str], None],
+    folder: Path | None = None,
 ) -> Iterator[Measurement]:
-    """Measure commits against bare SQLite, then how long a journal takes to open.
+    """Measure commits against bare SQLite, how long a journal takes to open, and an engine's cuts.
 
     Args:
+        book: positions of one market, for the engine.
         rounds: alternating pairs of a commit line.
         quick: a short journal to open.
         progress: told before each part.
@@ -61,6 +69,7 @@ def measure_journal(
         share = _QUICK_SHARE if quick else 1
         progress(f"journal: opening {_COMMANDS // share:,} commands")
         yield from _openings(where / "openings.db", _COMMANDS // share, _TAIL // share)
+        yield from measure_engine(book, rounds=rounds, progress=progress, folder=where)
 
 
 def _commits(path: Path, postings: int, rounds: int) -> Measurement:
