@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from deleverage.audit import Auditor, audit, examine
-from deleverage.engine import Commands, Engine, State
+from deleverage.audit import Auditor, audit, examine, examine_since
+from deleverage.engine import Commands, Engine, State, rows
+from deleverage.engine.positions import Positions
 from deleverage.errors import InvariantError, StateError
 from deleverage.ledger import Command, Journal, VersionedMap, decode
 from engines import ready
@@ -162,6 +163,28 @@ def plugged(state: State) -> Any:
     return type(ledger)(ledger._accounts, balances)  # noqa: SLF001 - a broken ledger has no door
 
 
+def test_an_engine_that_forgets_to_hash_is_seen(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is held against the tree, whatever the command took for changed."""
+    monkeypatch.setattr(rows, "rehashed", lambda store, *_: store)
+    is_intact, words = verdict(journal)
+
+    assert not is_intact
+    assert "entry 3: expected the replay to accept it, got positions: expected the root" in words
+
+
+def test_the_whole_is_checked_at_the_end(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guarantee that no single command broke is looked at once more on the last state."""
+    monkeypatch.setattr(Positions, "regrown", lambda _: "0" * 128)
+    monkeypatch.setattr("deleverage.audit.examine_since", lambda *_: None)
+    is_intact, words = verdict(journal)
+
+    assert not is_intact
+    assert "expected the root of all rows hashed again" in words
+    assert "the first bad entry is 4" in words
+
+
 @pytest.mark.parametrize("words", BROKEN)
 def test_a_broken_guarantee_is_seen(journal: Path, words: str) -> None:
     """Books, positions and what is declared outside are checked on the whole state."""
@@ -169,7 +192,10 @@ def test_a_broken_guarantee_is_seen(journal: Path, words: str) -> None:
         state = engine.state
         with pytest.raises(InvariantError, match=words):
             examine(BROKEN[words](state))
+        with pytest.raises(InvariantError, match=words):
+            examine_since(state, BROKEN[words](state))
         examine(state)
+        examine_since(state, state)
 
         assert state.positions is not None
 

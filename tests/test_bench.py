@@ -54,6 +54,16 @@ def test_select_is_measured_for_every_rule_share_and_thread_count(report: Report
     assert expected == {(line.case, line.threads) for line in lines}
 
 
+def test_an_engine_is_loaded_and_cuts_what_was_asked(report: Report) -> None:
+    """Its lines stand beside the journal's, each cut of as many positions as it says."""
+    lines = {line.case: line for line in report.measurements if line.section == "journal"}
+
+    assert "load a book into an engine" in lines
+    assert [2, 100] == [line.selected for line in lines.values() if line.selected]
+    cut = lines["plan and commit 2 fills"]
+    assert (cut.positions, cut.ours.rounds) == (POSITIONS, report.rounds)
+
+
 def test_narrow_instruction_sets_are_forced_up_to_a_thousandth(report: Report) -> None:
     """Every instruction set of the machine is measured for the two smallest shares."""
     lines = [line for line in report.measurements if line.case == "bitmex, 0.10%"]

@@ -1,19 +1,22 @@
 """The position store: whatever changes, it reads like a plain list of rows, as do its versions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deleverage.engine import tree
-from deleverage.engine.arrays import VersionedArrays
+from deleverage.engine.arrays import Changes, VersionedArrays
 from deleverage.engine.book import Frames, pack, read_book, unpack
-from deleverage.engine.positions import Change, Positions
+from deleverage.engine.positions import Arrays, Change, Positions
 from deleverage.engine.rows import kept
+from deleverage.errors import InvariantError
 from deleverage.venue import Venue
 from engines import market
 
@@ -142,8 +145,51 @@ def test_the_store_reads_like_its_twin(seed: int, steps: list[tuple[str, list[in
                 positions = positions.change(changes, scale[name], sequence=number)
         versions.append((positions, twin))
         assert_same(positions, twin)
+    first, _ = versions[0]
     for positions, twin in versions:
         assert_same(positions, twin)
+        assert positions.is_true_since(first)
+        moved = positions.net_lots_since(first)
+        nets = {name: first.net_lots(name) + moved.get(name, 0) for name in ("M", "N")}
+        assert nets == {name: positions.net_lots(name) for name in ("M", "N")}
+
+
+SLIPS: dict[str, Callable[[Arrays], Changes]] = {
+    "a row": lambda a: {"margin": (np.array([3]), a["margin"][[3]] + 1)},
+    "a row's place": lambda a: {"slot": (np.array([0, 40]), a["slot"][[40, 0]])},
+    "cash": lambda a: {"account cash": (np.array([5]), a["account cash"][[5]] - 1)},
+    "a leaf": lambda a: {"rows level 0": (np.array([1]), a["rows level 0"][[0]])},
+    "a node": lambda a: {"rows level 1": (np.array([0]), a["rows level 1"] + 1)},
+    "the other tree": lambda a: {"accounts level 0": (np.array([0]), a["accounts level 0"] ^ 1)},
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_what_is_written_past_the_tree_is_seen(slip: str) -> None:
+    """A row, a leaf or a node that was written alone is found, also after a true change."""
+    accounts = {"account": [f"a{n}" for n in range(20)], "asset": ["USDT"] * 20}
+    accounts |= {name: [1000] * 20 for name in ("equity", "maintenance_margin", "wallet_balance")}
+    crossed = frame(COUNT, 3).with_columns(margin_mode=pl.lit("cross")).drop("margin")
+    first = store(crossed, "hyperliquid", accounts=pl.DataFrame(accounts)).credit(1, 5)
+    if slip == "a row":
+        first = store(frame(COUNT, 3))
+    arrays = first._arrays  # noqa: SLF001 - a slip has no door
+    spoilt = Positions(first.roster, arrays.put(SLIPS[slip](arrays.read())))
+
+    assert not spoilt.is_true_since(first)
+    assert first.is_true_since(first)
+    assert not spoilt.left_queue(np.array([9])).is_true_since(first)
+
+
+def test_a_version_of_other_arrays_is_no_older_one() -> None:
+    """What was written can only be told of versions that belong together."""
+    one, other = (VersionedArrays({"x": np.arange(3)}) for _ in range(2))
+    newer = one.put({"x": (np.array([1]), np.array([7]))})
+    rows, held = newer.written_since(one)["x"]
+
+    assert ([1], [1]) == (rows.tolist(), held.tolist())
+    with pytest.raises(InvariantError, match="expected an older version of these"):
+        newer.written_since(other)
 
 
 def _scale() -> dict[str, Any]:

@@ -70,7 +70,7 @@ IMPORTERS = {
     },
     "rich": {"cli"},
     "typer": {"cli"},
-    "sqlite3": {"ledger", "lab.bench_journal"},
+    "sqlite3": {"ledger", "lab.bench_journal", "lab.bench_engine"},
     "tomllib": {"venue", "cli.scenario"},
     "duckdb": {"lab"},
     "jinja2": {"lab"},

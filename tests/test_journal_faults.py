@@ -24,7 +24,7 @@ import crash_writer
 from bookings import open_accounts
 from crash_writer import FILLER, Pausing, request, write_some
 from deleverage.errors import AdlError, StateError
-from deleverage.ledger import Booking, Journal, Receipt, verify
+from deleverage.ledger import Booking, Command, Journal, Ledger, Receipt, Value, verify
 
 KILLS = int(os.environ.get("KILLS", "20"))
 # A long run begins a new journal now and then: each kill is followed by a whole replay.
@@ -111,6 +111,8 @@ def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
         keys = [entry.key for entry in entries]
         assert keys == ["open", *(f"k{n}" for n in range(1, len(keys)))]
         assert state.balance("pool:x", "USDT") == sum(range(len(keys)))
+
+    sys.stderr.write(f"{KILLS} kills, {inside} inside a transaction, {total} acknowledged\n")
 
     assert total > KILLS
     assert inside >= 0.3 * KILLS
@@ -293,3 +295,75 @@ def test_a_pause_is_inside_the_transaction(tmp_path: Path) -> None:
     assert [line["at"] for line in said] == ["done", "inside"]
     assert (rows, Pausing(4).pause_at) == (2, 4)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
+
+
+LEFT = {
+    "closed": ("",),
+    "left by a crash": ("", "-wal", "-shm"),
+    "its log alone": ("", "-wal"),
+}
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with its bytes; what readers share beside a log is theirs."""
+    return {f.name: b"" if f.name.endswith("-shm") else f.read_bytes() for f in folder.iterdir()}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_verifying_leaves_nothing_behind(tmp_path: Path, left: str) -> None:
+    """Every entry is seen, also those in the log, and no file comes, goes or changes."""
+    source, there = tmp_path / "journal.db", tmp_path / "there"
+    there.mkdir()
+    with Journal.open(source, Booking()) as journal:
+        open_accounts(journal)
+        last = journal.execute(*request(1)).receipt
+        for end in LEFT[left][1:]:
+            shutil.copyfile(f"{source}{end}", there / f"journal.db{end}")
+        if len(LEFT[left]) > 1:
+            shutil.copyfile(source, there / "journal.db")
+    if len(LEFT[left]) == 1:
+        shutil.copyfile(source, there / "journal.db")
+    before = listing(there)
+    there.chmod(0o555)
+    try:
+        found = verify(there / "journal.db", last, Booking())
+    finally:
+        there.chmod(0o755)
+
+    assert found.is_intact, found.findings
+    assert found.head == last
+    assert listing(there) == before
+
+
+def test_verifying_beside_a_writer_leaves_it_alone(tmp_path: Path) -> None:
+    """One moment of an open journal is read, and the writer goes on."""
+    path = tmp_path / "journal.db"
+    with Journal.open(path, Booking()) as journal:
+        first = open_accounts(journal).receipt
+        before = listing(tmp_path)
+        assert verify(path, first, Booking()).head == first
+        assert listing(tmp_path) == before
+        journal.execute(*request(1))
+    assert verify(path).head.sequence == 2
+
+
+def test_a_writer_that_comes_while_a_closed_file_is_read_is_named(tmp_path: Path) -> None:
+    """Nobody watches a closed file while it is read; that it was written to is a finding."""
+    path = tmp_path / "journal.db"
+    with Journal.open(path, Booking()) as journal:
+        open_accounts(journal)
+
+    class Meanwhile(Booking):
+        """Somebody writes to the file while it is verified."""
+
+        def apply(self, state: Ledger, command: Command) -> tuple[Ledger, Value]:
+            """Apply, and let a whole writer come and go."""
+            if command.sequence == 1:
+                with Journal.open(path, Booking()) as journal:
+                    journal.execute(*request(1))
+            return super().apply(state, command)
+
+    found = verify(path, applier=Meanwhile())
+    assert "got a writer; verify it again" in found.findings[-1].detail
+    assert not found.is_intact
+    assert verify(path, applier=Booking()).is_intact

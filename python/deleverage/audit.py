@@ -2,10 +2,11 @@
 
 The chain of hashes shows damage; it does not show that what was decided was right. So each commit
 is held against the plan that the edition gives for the very state it was planned in, and after each
-command the guarantees are checked on the whole book, not on what the command says it changed.
+command the guarantees are checked wherever something was written, not where the command says it
+changed something. The whole book is checked when it is loaded, and once more at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from deleverage.engine.planner import decide
 from deleverage.errors import InvariantError, StateError
 from deleverage.ledger import Command, Finding, Value, verify_report
 
-__all__ = ["Auditor", "Trail", "audit", "examine"]
+__all__ = ["Auditor", "Trail", "audit", "examine", "examine_since"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Auditor:
         if command.kind == "commit":
             _derive_again((*trail.earlier, trail.state), command.body)
         state, result = self._commands.apply(trail.state, command)
-        examine(state)
+        examine_since(trail.state, state)
         earlier = (*trail.earlier, trail.state)[-MOST_COMMANDS:]
         return Trail(state=state, earlier=earlier), result
 
@@ -82,7 +83,7 @@ def audit(path: str | Path, head: str | None = None) -> tuple[Finding, ...]:
     Raises:
         InputError: there is no such file, or the receipt is not of that form.
     """
-    return verify_report(path, head, Auditor())
+    return verify_report(path, head, Auditor(), closing=lambda trail: examine(trail.state))
 
 
 def examine(state: State) -> None:
@@ -93,22 +94,46 @@ def examine(state: State) -> None:
     """
     if state.positions is None:
         return
-    balance = state.ledger.trial_balance()
-    if not balance.is_closed:
+    lots = {market: state.book.net_lots(market) for market in state.scales}
+    _examine_sums(state, lots)
+    if state.book.regrown() != state.book.root:
+        raise InvariantError("positions: expected the root of all rows hashed again, got another")
+
+
+def examine_since(before: State, state: State) -> None:
+    """Check the guarantees on a state, given that they held on the one before.
+
+    Args:
+        before: where they held.
+        state: after one command.
+
+    Raises:
+        InvariantError: names the one that does not hold.
+    """
+    if before.positions is None:
+        examine(state)
+        return
+    moved = state.book.net_lots_since(before.book)
+    lots = {market: before.net[market] + moved.get(market, 0) for market in state.scales}
+    _examine_sums(state, lots)
+    if not state.book.is_true_since(before.book):
+        raise InvariantError("positions: expected the root of what was written, got another")
+
+
+def _examine_sums(state: State, lots: Mapping[str, int]) -> None:
+    """Check what adds up: every asset to zero, every market to what is counted along."""
+    if not state.ledger.trial_balance().is_closed:
         raise InvariantError("books: expected every asset to add to 0, got another sum")
     for market in state.scales:
-        if state.book.net_lots(market) != state.net[market]:
+        if lots[market] != state.net[market]:
             raise InvariantError(
-                f"{market}: expected {state.net[market]} lots as counted along, got "
-                f"{state.book.net_lots(market)}"
+                f"{market}: expected {state.net[market]} lots as counted along, got {lots[market]}"
             )
         if state.offset(market) != 0:
             raise InvariantError(
                 f"{market}: expected longs and shorts, pool and outside to add to 0 lots, "
                 f"got {state.offset(market)}"
             )
-    if state.book.regrown() != state.book.root:
-        raise InvariantError("positions: expected the root of all rows hashed again, got another")
 
 
 def _derive_again(states: Sequence[State], body: dict[str, Value]) -> None:

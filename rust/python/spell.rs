@@ -25,8 +25,14 @@ fn sorted<'py>(
     Some(items)
 }
 
-/// Appends the spelling of a plain value.
-fn write(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, levels: usize) -> Option<()> {
+/// Appends the spelling of a plain value, and gives what it reads back as: where `is_copied`, lists
+/// and dicts of its own, else the value itself.
+fn write<'py>(
+    out: &mut Vec<u8>,
+    value: Bound<'py, PyAny>,
+    levels: usize,
+    is_copied: bool,
+) -> Option<Bound<'py, PyAny>> {
     if value.is_exact_instance_of::<PyString>() {
         text(out, value.cast_exact::<PyString>().ok()?.to_str().ok()?);
     } else if value.is_exact_instance_of::<PyInt>() {
@@ -35,9 +41,9 @@ fn write(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, levels: usize) -> Option<(
             Err(_) => out.extend_from_slice(value.str().ok()?.to_str().ok()?.as_bytes()),
         }
     } else if value.is_exact_instance_of::<PyList>() {
-        write_list(out, value.cast_exact().ok()?, levels.checked_sub(1)?)?;
+        return write_list(out, value.cast_exact().ok()?, levels.checked_sub(1)?, is_copied);
     } else if value.is_exact_instance_of::<PyDict>() {
-        write_dict(out, value.cast_exact().ok()?, levels.checked_sub(1)?)?;
+        return write_dict(out, value.cast_exact().ok()?, levels.checked_sub(1)?, is_copied);
     } else if let Ok(truth) = value.cast_exact::<PyBool>() {
         out.extend_from_slice(if truth.is_true() { b"true" } else { b"false" });
     } else if value.is_none() {
@@ -45,73 +51,68 @@ fn write(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, levels: usize) -> Option<(
     } else {
         return None;
     }
-    Some(())
+    Some(value)
 }
 
-fn write_list(out: &mut Vec<u8>, list: &Bound<'_, PyList>, levels: usize) -> Option<()> {
+fn write_list<'py>(
+    out: &mut Vec<u8>,
+    list: &Bound<'py, PyList>,
+    levels: usize,
+    is_copied: bool,
+) -> Option<Bound<'py, PyAny>> {
+    let twin = if is_copied { list.get_slice(0, list.len()) } else { list.clone() };
     out.push(b'[');
     for (place, item) in list.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        write(out, &item, levels)?;
+        let same = item.as_ptr();
+        let copy = write(out, item, levels, is_copied)?;
+        if copy.as_ptr() != same {
+            twin.set_item(place, copy).ok()?;
+        }
     }
     out.push(b']');
-    Some(())
+    Some(twin.into_any())
 }
 
-fn write_dict(out: &mut Vec<u8>, table: &Bound<'_, PyDict>, levels: usize) -> Option<()> {
+fn write_dict<'py>(
+    out: &mut Vec<u8>,
+    table: &Bound<'py, PyDict>,
+    levels: usize,
+    is_copied: bool,
+) -> Option<Bound<'py, PyAny>> {
+    let twin = if is_copied { PyDict::new(table.py()) } else { table.clone() };
     out.push(b'{');
-    for (place, (key, item)) in sorted(table)?.iter().enumerate() {
+    for (place, (key, item)) in sorted(table)?.into_iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
         text(out, key.to_str().ok()?);
         out.push(b':');
-        write(out, item, levels)?;
+        let copy = write(out, item, levels, is_copied)?;
+        if is_copied {
+            twin.set_item(key, copy).ok()?;
+        }
     }
     out.push(b'}');
-    Some(())
-}
-
-fn holds_more(value: &Bound<'_, PyAny>) -> bool {
-    value.is_exact_instance_of::<PyList>() || value.is_exact_instance_of::<PyDict>()
-}
-
-/// Copies a value that has been written: what its bytes read back as.
-fn copied<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if let Ok(list) = value.cast_exact::<PyList>() {
-        let twin = list.get_slice(0, list.len());
-        for (place, item) in list.iter().enumerate() {
-            if holds_more(&item) {
-                twin.set_item(place, copied(&item)?)?;
-            }
-        }
-        return Ok(twin.into_any());
-    }
-    if let Ok(table) = value.cast_exact::<PyDict>() {
-        let twin = PyDict::new(value.py());
-        for (key, item) in sorted(table).unwrap_or_default() {
-            twin.set_item(key, copied(&item)?)?;
-        }
-        return Ok(twin.into_any());
-    }
-    Ok(value.clone())
+    Some(twin.into_any())
 }
 
 /// The canonical bytes of a plain value.
 #[pyfunction]
-pub fn spell<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
-    let mut out = Vec::with_capacity(256);
-    write(&mut out, value, MOST_LEVELS)?;
-    Some(PyBytes::new(value.py(), &out))
+pub fn spell<'py>(value: Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
+    let (py, mut out) = (value.py(), Vec::with_capacity(256));
+    write(&mut out, value, MOST_LEVELS, false)?;
+    Some(PyBytes::new(py, &out))
 }
 
 /// The canonical bytes of a plain value, and the value that they read back as.
 #[pyfunction]
 pub fn spell_twin<'py>(
-    value: &Bound<'py, PyAny>,
-) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyAny>)>> {
-    let Some(data) = spell(value) else { return Ok(None) };
-    Ok(Some((data, copied(value)?)))
+    value: Bound<'py, PyAny>,
+) -> Option<(Bound<'py, PyBytes>, Bound<'py, PyAny>)> {
+    let (py, mut out) = (value.py(), Vec::with_capacity(256));
+    let twin = write(&mut out, value, MOST_LEVELS, true)?;
+    Some((PyBytes::new(py, &out), twin))
 }

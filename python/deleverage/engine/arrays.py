@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deleverage.errors import InvariantError
+
 __all__ = ["Changes", "VersionedArrays"]
 
 Array: TypeAlias = NDArray[Any]
@@ -75,6 +77,33 @@ class VersionedArrays:
         undo = _write(arrays, changes)
         self._version.arrays, self._version.newer, self._version.undo = {}, newer._version, undo
         return newer
+
+    def written_since(self, older: "VersionedArrays") -> Changes:
+        """Give what was written between an older version and this one.
+
+        Args:
+            older: a version that this one came from.
+
+        Returns:
+            By the name of an array: the rows that were written, rising, and what the older
+            version has there.
+
+        Raises:
+            InvariantError: this one did not come from it.
+        """
+        self._version.own()
+        steps, step = [], older._version  # noqa: SLF001 - its own kind
+        while step is not self._version:
+            steps.append(step.undo)
+            if step.newer is None:
+                raise InvariantError("arrays: expected an older version of these, got others")
+            step = step.newer
+        found = {}
+        for name in sorted({name for undo in steps for name in undo}):
+            parts = [undo[name] for undo in steps if name in undo]
+            rows, first = np.unique(np.concatenate([r for r, _ in parts]), return_index=True)
+            found[name] = (rows, np.concatenate([held for _, held in parts])[first])
+        return found
 
 
 def _write(arrays: Mapping[str, Array], changes: Changes) -> Changes:

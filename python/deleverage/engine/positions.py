@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage.engine import rows as steps
-from deleverage.engine.arrays import VersionedArrays
+from deleverage.engine.arrays import Changes, VersionedArrays
 from deleverage.engine.roster import MODES, SIDES, Roster
 from deleverage.engine.rows import ACCOUNT_PREFIX, MONEY
 from deleverage.model.scales import MarketScale
@@ -25,6 +25,7 @@ __all__ = ["Change", "Holding", "Positions", "Side"]
 
 Int64 = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
+_NO_ROWS: Int64 = np.empty(0, np.int64)
 
 
 class Holding(NamedTuple):
@@ -147,6 +148,28 @@ class Positions:
     def regrown(self) -> str:
         """Give the root with everything hashed again: what `root` must be."""
         return steps.root(steps.grown(self._arrays.read()))
+
+    def is_true_since(self, older: "Positions") -> bool:
+        """Tell whether `root` is right, if it was in an older version.
+
+        What was written since is hashed again, and all that stands above it, whatever a command
+        said that it changed.
+        """
+        return steps.is_true(self._arrays.read(), self._written_since(older))
+
+    def net_lots_since(self, older: "Positions") -> dict[str, int]:
+        """Give by how much long less short lots of each market changed since an older version."""
+        rows, held = self._written_since(older).get("lots", (_NO_ROWS, _NO_ROWS))
+        moved = self._arrays.read()["lots"][rows] - held
+        markets = np.searchsorted(self.roster.starts[::2], rows, side="right") - 1
+        return {
+            self.roster.markets[code]: steps.wide_sum(moved[markets == code])
+            for code in np.unique(markets).tolist()
+        }
+
+    def _written_since(self, older: "Positions") -> Changes:
+        """Give what was written since an older version, by array."""
+        return self._arrays.written_since(older._arrays)  # noqa: SLF001 - its own kind
 
     def side(self, market: str, side: str) -> Side:
         """Give the queue's rows of one side of one market.

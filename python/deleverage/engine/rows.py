@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage.engine import tree
-from deleverage.engine.arrays import VersionedArrays
+from deleverage.engine.arrays import Changes, VersionedArrays
 from deleverage.engine.roster import Roster
 from deleverage.errors import InputError
 from deleverage.model.quantise import values
@@ -20,6 +20,7 @@ __all__ = [
     "MONEY",
     "credited",
     "grown",
+    "is_true",
     "joined",
     "kept",
     "left_queue",
@@ -170,6 +171,23 @@ def grown(arrays: Arrays) -> dict[str, NDArray[np.uint8]]:
     }
 
 
+def is_true(arrays: Arrays, written: Changes) -> bool:
+    """Tell whether both trees are right wherever something was written.
+
+    Args:
+        arrays: as they are.
+        written: rows by the name of an array, whoever wrote them.
+    """
+    nothing = (np.empty(0, np.int64), None)
+    rows, accounts = _RowBytes(arrays), _AccountBytes(arrays)
+    moved = [arrays["place"][written.get(name, nothing)[0]] for name in rows.names]
+    places = np.concatenate([*moved, written.get("slot", nothing)[0]])
+    owners = np.concatenate([nothing[0], *(written.get(n, nothing)[0] for n in accounts.names)])
+    return tree.is_true(
+        _ROW_TREE, arrays, written, np.unique(places // tree.BLOCK), rows
+    ) and tree.is_true(_ACCOUNT_TREE, arrays, written, np.unique(owners // tree.BLOCK), accounts)
+
+
 def row_columns(arrays: Arrays) -> list[str]:
     """Name the columns that have one value a row, sorted."""
     names = Columns.__dataclass_fields__
@@ -181,10 +199,10 @@ class _RowBytes:
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
-        self._names = [name for name in row_columns(arrays) if name not in _DERIVED]
+        self.names = [name for name in row_columns(arrays) if name not in _DERIVED]
 
     def __call__(self, blocks: Int64) -> NDArray[np.uint8]:
-        return _blocks(self._arrays, self._names, blocks, self._arrays["slot"])
+        return _blocks(self._arrays, self.names, blocks, self._arrays["slot"])
 
 
 class _AccountBytes:
@@ -193,10 +211,10 @@ class _AccountBytes:
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
         names = sorted(name for name in arrays if name.startswith(ACCOUNT_PREFIX))
-        self._names = [name for name in names if name not in _DERIVED]
+        self.names = [name for name in names if name not in _DERIVED]
 
     def __call__(self, blocks: Int64) -> NDArray[np.uint8]:
-        return _blocks(self._arrays, self._names, blocks, None)
+        return _blocks(self._arrays, self.names, blocks, None)
 
 
 def wide_sum(numbers: Int64) -> int:

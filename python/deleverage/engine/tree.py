@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from deleverage.engine.arrays import Changes
 
-__all__ = ["BLOCK", "Leaves", "dirty", "grow", "root"]
+__all__ = ["BLOCK", "Leaves", "dirty", "grow", "is_true", "root"]
 
 BLOCK = 32
 """Rows of a leaf, and children of a node."""
 _HASH = 32
 _LEAF, _NODE = b"\x00", b"\x01"
 _STRIDE = 4096
+_NONE: "Int64" = np.empty(0, np.int64)
 
 Hashes: TypeAlias = NDArray[np.uint8]
+Int64: TypeAlias = NDArray[np.int64]
 Leaves: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """Gives the bytes of some blocks, (blocks, bytes) uint8; rows beyond the last are zeros."""
 
@@ -77,6 +79,34 @@ def dirty(
         place = np.searchsorted(parents, nodes // BLOCK)
         children.reshape(len(parents), BLOCK, _HASH)[place, nodes % BLOCK] = found
         nodes, found, number = parents, _hashed(_NODE, children), number + 1
+
+
+def is_true(
+    prefix: str, levels: Mapping[str, Hashes], written: Changes, leaves: Int64, read: Leaves
+) -> bool:
+    """Tell whether the tree is right wherever it, or what is below it, was written.
+
+    Where nothing was written it is as right as it was, so that checking each change and the first
+    tree checks the last one.
+
+    Args:
+        prefix: of the names of the levels.
+        levels: as they are, among other arrays.
+        written: what was written, by the name of an array.
+        leaves: (k,) int64, blocks of which a row was written.
+        read: gives the bytes of blocks as they are now.
+    """
+    number, nodes = 0, leaves
+    while (name := f"{prefix}{number}") in levels:
+        level = levels[name]
+        nodes = np.union1d(nodes, written[name][0] if name in written else _NONE)
+        if len(nodes):
+            is_leaf = number == 0
+            below = read(nodes) if is_leaf else _children(levels[f"{prefix}{number - 1}"], nodes)
+            if not np.array_equal(level[nodes], _hashed(_LEAF if is_leaf else _NODE, below)):
+                return False
+        number, nodes = number + 1, np.unique(nodes // BLOCK)
+    return True
 
 
 def root(prefix: str, levels: Mapping[str, Hashes]) -> bytes:

@@ -202,7 +202,9 @@ class _Run:
         )
 
     def _journal(self) -> Iterator[Measurement]:
-        return measure_journal(rounds=self.rounds, quick=self._quick, progress=self._progress)
+        return measure_journal(
+            self._book(1), rounds=self.rounds, quick=self._quick, progress=self._progress
+        )
 
     def _peers(self) -> Iterator[Measurement]:
         folder = peers_folder()

@@ -2,19 +2,23 @@
 
 Bare SQLite gets the rows ready-made: nothing is encoded, hashed, looked up or applied. It writes
 them to a file of its own with the journal's tables, indexes and settings, and so syncs as often.
+Commands and rows are made right before the clock starts, as they come to a venue.
 """
 
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 from statistics import median
 from typing import Self, TypeVar
 
 from deleverage.errors import InvariantError
+from deleverage.lab.bench_engine import measure_engine
 from deleverage.lab.bench_report import Goal, Measurement, measured
-from deleverage.lab.bench_timing import alternate, repeat
+from deleverage.lab.bench_timing import milliseconds, repeat
+from deleverage.lab.books import Book
 from deleverage.ledger import Booking, Entry, Journal, Ledger, Request
 from deleverage.ledger.store import PRAGMAS, TABLES
 
@@ -35,11 +39,17 @@ Thing = TypeVar("Thing")
 
 
 def measure_journal(
-    *, rounds: int, quick: bool, progress: Callable[[str], None], folder: Path | None = None
+    book: Book,
+    *,
+    rounds: int,
+    quick: bool,
+    progress: Callable[[str], None],
+    folder: Path | None = None,
 ) -> Iterator[Measurement]:
-    """Measure commits against bare SQLite, then how long a journal takes to open.
+    """Measure commits against bare SQLite, how long a journal takes to open, and an engine's cuts.
 
     Args:
+        book: positions of one market, for the engine.
         rounds: alternating pairs of a commit line.
         quick: a short journal to open.
         progress: told before each part.
@@ -61,13 +71,14 @@ def measure_journal(
         share = _QUICK_SHARE if quick else 1
         progress(f"journal: opening {_COMMANDS // share:,} commands")
         yield from _openings(where / "openings.db", _COMMANDS // share, _TAIL // share)
+        yield from measure_engine(book, rounds=rounds, progress=progress, folder=where)
 
 
 def _commits(path: Path, postings: int, rounds: int) -> Measurement:
     """Commit command by command."""
     requests = _requests((rounds + 1) * _COMMITS_A_CALL, postings)
     with _Pair(path, requests, _COMMITS_A_CALL) as pair:
-        theirs, ours = alternate(pair.bare_singly, pair.ours_singly, rounds)
+        theirs, ours = pair.alternate(pair.bare_singly, pair.ours_singly, rounds)
     each = median(ours) / _COMMITS_A_CALL
     return _against_bare(
         f"{_COMMITS_A_CALL} commits of a command of {postings} postings",
@@ -82,7 +93,7 @@ def _batches(path: Path, rounds: int) -> Measurement:
     """Commit many commands together."""
     requests = _requests((rounds + 1) * _COMMANDS_A_BATCH, 2)
     with _Pair(path, requests, _COMMANDS_A_BATCH) as pair:
-        theirs, ours = alternate(pair.bare_together, pair.ours_together, rounds)
+        theirs, ours = pair.alternate(pair.bare_together, pair.ours_together, rounds)
     return _against_bare(
         f"one commit of {_COMMANDS_A_BATCH} commands of 2 postings",
         ours,
@@ -115,8 +126,9 @@ class _Pair:
         with Journal.open(path.with_suffix(".rows"), Booking()) as journal:
             _write(journal, requests)
             opening, *rows = journal.entries()
-        self._ours = iter(_parts(requests, size))
-        self._theirs = iter(_parts(rows, size))
+        self._parts = zip(_parts(requests, size), _parts(rows, size), strict=True)
+        self._requests: Sequence[Request] = ()
+        self._rows: Sequence[Entry] = ()
         self._journal = Journal.open(path.with_suffix(".ours"), Booking())
         _write(self._journal, ())
         self._bare = sqlite3.connect(path.with_suffix(".bare"), isolation_level=None)
@@ -124,6 +136,17 @@ class _Pair:
             self._bare.execute(statement)
         self._cursor = self._bare.cursor()
         self._cursor.execute(_INSERT, opening)
+
+    def alternate(
+        self, first: Callable[[], object], second: Callable[[], object], rounds: int
+    ) -> tuple[list[float], list[float]]:
+        """Give the milliseconds of pairs of calls, after one pair that does not count."""
+        pairs = []
+        for _ in range(rounds + 1):
+            requests, rows = next(self._parts)
+            self._requests, self._rows = deepcopy(requests), [_anew(row) for row in rows]
+            pairs.append((milliseconds(first), milliseconds(second)))
+        return [one for one, _ in pairs[1:]], [two for _, two in pairs[1:]]
 
     def __enter__(self) -> Self:
         return self
@@ -135,20 +158,26 @@ class _Pair:
                 raise InvariantError("journal: expected the rows of the bare file, got others")
 
     def ours_singly(self) -> None:
-        for key, kind, time_ns, body in next(self._ours):
+        for key, kind, time_ns, body in self._requests:
             self._journal.execute(key, kind, time_ns, body)
 
     def bare_singly(self) -> None:
-        for row in next(self._theirs):
+        for row in self._rows:
             self._cursor.execute(_INSERT, row)
 
     def ours_together(self) -> None:
-        self._journal.execute_many(next(self._ours))
+        self._journal.execute_many(self._requests)
 
     def bare_together(self) -> None:
         self._cursor.execute("BEGIN IMMEDIATE")
-        self._cursor.executemany(_INSERT, next(self._theirs))
+        self._cursor.executemany(_INSERT, self._rows)
         self._cursor.execute("COMMIT")
+
+
+def _anew(row: Entry) -> Entry:
+    """Give the same row with bytes of its own."""
+    body, result = (bytes(bytearray(data)) for data in (row.body, row.result))
+    return row._replace(body=body, result=result)
 
 
 def _requests(count: int, postings: int) -> list[Request]:

@@ -6,9 +6,11 @@ lock: it is held by the operating system and gone when the process is, however i
 readers go on.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from deleverage.errors import InputError, StateError
@@ -96,6 +98,8 @@ class Store:
         self._connection = connection
         self._inserting = connection.cursor()
         self._lock = lock
+        self._copies: TemporaryDirectory[str] | None = None
+        self._seen: tuple[int, ...] | None = None
 
     @classmethod
     def writer(cls, path: str | Path, page_limit: int | None = None) -> "Store":
@@ -127,9 +131,11 @@ class Store:
 
     @classmethod
     def reader(cls, path: str | Path) -> "Store":
-        """Open the file for reading only, beside a writer if there is one.
+        """Open the file for reading only, beside a writer if there is one; nothing is left there.
 
-        The whole reading is one transaction: what is written meanwhile is not seen.
+        The whole reading is one transaction: what is written meanwhile is not seen. Where no log
+        and no shared memory is beside the file, nobody has it open and SQLite is told so, or it
+        would put both there. A log alone was left behind, and is read as a copy.
 
         Raises:
             InputError: there is no such file.
@@ -138,12 +144,31 @@ class Store:
         where = Path(path).resolve()
         if not where.is_file():
             raise InputError(f"journal: expected a file, got {where}")
+        log, shared = (where.with_name(where.name + end) for end in ("-wal", "-shm"))
+        copies: TemporaryDirectory[str] | None = None
+        source, mode = where, "mode=ro"
         try:
-            uri = f"{where.as_uri()}?mode=ro"
+            seen = _seen(where)
+            if not log.exists() or (not shared.exists() and log.stat().st_size == 0):
+                mode = "mode=ro&immutable=1"
+            elif not shared.exists():
+                copies = TemporaryDirectory(prefix="deleverage-")
+                source = Path(copies.name, where.name)
+                shutil.copyfile(where, source)
+                shutil.copyfile(log, source.with_name(log.name))
+            uri = f"{source.as_uri()}?{mode}"
             connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateError(f"journal {where}: expected to open it, got {error}") from error
-        return cls(where, connection, None)
+        store = cls(where, connection, None)
+        store._copies, store._seen = copies, seen if mode != "mode=ro" else None
+        return store
+
+    def disturbed(self) -> str:
+        """Why what was read may be no one moment of the file; empty if it is."""
+        if self._seen is None or self._seen == _seen(self.path):
+            return ""
+        return "expected nobody to write to it while it was read, got a writer; verify it again"
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -157,6 +182,8 @@ class Store:
         finally:
             if self._lock is not None:
                 self._lock.close()
+            if self._copies is not None:
+                self._copies.cleanup()
 
     def setting(self, name: str) -> int | str:
         """What a PRAGMA of the live connection says."""
@@ -238,6 +265,12 @@ def pages_fault(connection: sqlite3.Connection) -> str:
     """What is wrong with the file's pages and indexes; empty if nothing is."""
     (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     return "" if said == "ok" else str(said)
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """What tells a file from the same one written to."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _take_lock(path: Path) -> sqlite3.Connection:

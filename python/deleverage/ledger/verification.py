@@ -4,13 +4,13 @@ The chain shows damage and tampering up to its last entry. That the last entries
 only be seen from outside: with a receipt. That the results are right needs the applier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from deleverage.errors import StateError
+from deleverage.errors import AdlError, StateError
 from deleverage.ledger.chain import Chain, snapshot_fault
 from deleverage.ledger.entries import GENESIS, Applier, Receipt
 from deleverage.ledger.store import FILE_ERRORS, Store, fault, pages_fault
@@ -25,7 +25,7 @@ class Finding:
     """One check and what it found.
 
     Attributes:
-        check: `file`, `chain`, `receipt`, `snapshots` or `pages`.
+        check: `file`, `chain`, `receipt`, `state`, `snapshots` or `pages`.
         is_ok: whether it passed.
         detail: a sentence for a reader.
     """
@@ -60,7 +60,11 @@ class Verification:
 
 
 def verify(
-    path: str | Path, receipt: Receipt | None = None, applier: Applier[State] | None = None
+    path: str | Path,
+    receipt: Receipt | None = None,
+    applier: Applier[State] | None = None,
+    *,
+    closing: Callable[[State], None] | None = None,
 ) -> Verification:
     """Check a journal from its first entry: pages, chain, snapshots, and what else is given.
 
@@ -71,6 +75,7 @@ def verify(
         receipt: an acknowledgement that must be in the journal; without one a lost tail cannot be
             seen, and `head` says up to where the journal is intact.
         applier: replays every command, and compares results and snapshots; None checks the chain.
+        closing: checks the last replayed state as a whole; it raises an `AdlError` if it is wrong.
 
     Returns:
         What was found. A damaged file is a value, not an error.
@@ -87,6 +92,8 @@ def verify(
     else:
         try:
             examination.examine(store, receipt)
+            if closing is not None:
+                examination.close(closing)
         finally:
             store.close()
     state_hash = None
@@ -102,7 +109,11 @@ def verify(
 
 
 def verify_report(
-    path: str | Path, head: str | None = None, applier: Applier[State] | None = None
+    path: str | Path,
+    head: str | None = None,
+    applier: Applier[State] | None = None,
+    *,
+    closing: Callable[[State], None] | None = None,
 ) -> tuple[Finding, ...]:
     """The findings of `verify` and a verdict, for printing.
 
@@ -110,6 +121,7 @@ def verify_report(
         path: the file.
         head: a receipt as printed, `SEQUENCE:HEAD`; None if there is none.
         applier: as for `verify`.
+        closing: as for `verify`.
 
     Returns:
         One record a check, then `verdict`, whose detail names the head or the first bad entry.
@@ -117,7 +129,8 @@ def verify_report(
     Raises:
         InputError: there is no such file, or the receipt is not of that form.
     """
-    found = verify(path, None if head is None else Receipt.parse(head), applier)
+    receipt = None if head is None else Receipt.parse(head)
+    found = verify(path, receipt, applier, closing=closing)
     if found.is_intact:
         verdict = f"intact up to entry {found.head.sequence}, receipt {found.head}"
         if head is None:
@@ -158,11 +171,23 @@ class _Examination(Generic[State]):
             wrong = self._examine_entries(store, receipt, kept) or wrong
             self.note("snapshots", wrong, f"{len(kept)} kept, {self._how}")
             stage = "pages"
-            self.note("pages", pages_fault(store.connection), "every page and index is sound")
+            wrong = pages_fault(store.connection) or store.disturbed()
+            self.note("pages", wrong, "every page and index is sound")
         except FILE_ERRORS as error:
             if stage == "chain":
                 self.first_bad = self._chain.sequence + 1
             self.note(stage, f"expected to read the file, got {error}")
+
+    def close(self, closing: Callable[[State], None]) -> None:
+        """Check the last replayed state as a whole."""
+        chain, wrong = self._chain, ""
+        if chain.state is None:
+            return
+        try:
+            closing(chain.state)
+        except AdlError as error:
+            wrong, self.first_bad = str(error), self.first_bad or chain.sequence
+        self.note("state", wrong, f"every guarantee holds on the whole at entry {chain.sequence}")
 
     @property
     def _how(self) -> str:
