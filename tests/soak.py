@@ -9,15 +9,16 @@ each of them a hundred times.
 
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, cast
 
@@ -404,8 +405,8 @@ def soak(events: int, seed: int = 0, workers: int = 1, *, into: Tally | None = N
         share = max(share, LEAST_EVENTS)
     tally = Tally() if into is None else into
     play = partial(_play, seed=seed, events=share)
-    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        for name, one in zip(names, (pool.map if pool else map)(play, names), strict=True):
+    with Pool(workers, _worker) if workers > 1 else nullcontext() as pool:
+        for name, one in zip(names, (pool.imap if pool else map)(play, names), strict=True):
             tally.add(one)
             sys.stderr.write(f"{name}: {one.events[name]} events\n")
     for again in range(1, MOST_TRIES):
@@ -429,11 +430,19 @@ def _play(name: str, *, seed: int, events: int) -> Tally:
     return tally
 
 
+def _worker() -> None:
+    """Let a worker end without a word when the run is told to."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> int:
     """Run as the environment says; 1 where a long run did not reach everything."""
     wanted = int(os.environ.get("SOAK_EVENTS", "2000"))
     seed = int(os.environ.get("SOAK_SEED", "0"))
     workers = int(os.environ.get("SOAK_WORKERS", "2" if wanted >= LONG else "1"))
+    # A run that is told to end says what it has counted so far.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, is_whole = Tally(), True
     try:
         soak(wanted, seed, workers, into=tally)
