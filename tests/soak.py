@@ -9,15 +9,16 @@ each of them a hundred times.
 
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,7 +49,7 @@ from soak_record import Memory, Tally
 __all__ = ["soak"]
 
 HOUR = EIGHT_HOURS // 8
-WORLD = 120
+WORLD, TURN = 120, 960
 AUDITED, RARELY = 0.25, 0.1
 MOST_TRIES = 60
 LONG, LEAST, LEAST_EVENTS = 1_000_000, 100, 20_000
@@ -389,11 +390,13 @@ class World:
 def soak(events: int, seed: int = 0, workers: int = 1, *, into: Tally | None = None) -> Tally:
     """Play every edition, each its share of the events, and ours until no rule is left out.
 
+    Editions take turns, so that what a stopped run has counted is of all of them.
+
     Args:
         events: about how many.
         seed: of the run.
         workers: processes.
-        into: where it is counted, edition by edition.
+        into: where it is counted, turn by turn.
 
     Returns:
         What happened.
@@ -403,20 +406,27 @@ def soak(events: int, seed: int = 0, workers: int = 1, *, into: Tally | None = N
     if events >= LONG:
         share = max(share, LEAST_EVENTS)
     tally = Tally() if into is None else into
-    play = partial(_play, seed=seed, events=share)
-    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        for name, one in zip(names, (pool.map if pool else map)(play, names), strict=True):
+    tasks = [
+        (name, f"{seed}.{first // TURN}", min(TURN, share - first))
+        for first in range(0, share, TURN)
+        for name in names
+    ]
+    with Pool(workers, _worker) if workers > 1 else nullcontext() as pool:
+        for number, one in enumerate((pool.imap if pool else map)(_play, tasks), 1):
             tally.add(one)
-            sys.stderr.write(f"{name}: {one.events[name]} events\n")
+            if number % len(names) == 0:
+                sys.stderr.write(f"{tally.events.total()} events\n")
+                sys.stderr.flush()
     for again in range(1, MOST_TRIES):
         if not [one for one in tally.rare(1) if one.startswith(("rules", "completions"))]:
             break
-        tally.add(_play(OWN[1], seed=seed + again, events=WORLD))
+        tally.add(_play((OWN[1], f"{seed} again {again}", WORLD)))
     return tally
 
 
-def _play(name: str, *, seed: int, events: int) -> Tally:
+def _play(task: tuple[str, str, int]) -> Tally:
     """Play one edition in worlds; what goes wrong says which, and by which seed."""
+    name, seed, events = task
     tally, number = Tally(), 0
     while (left := events - tally.events[name]) > 0:
         number += 1
@@ -429,11 +439,19 @@ def _play(name: str, *, seed: int, events: int) -> Tally:
     return tally
 
 
+def _worker() -> None:
+    """Let a worker end without a word when the run is told to."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> int:
     """Run as the environment says; 1 where a long run did not reach everything."""
     wanted = int(os.environ.get("SOAK_EVENTS", "2000"))
     seed = int(os.environ.get("SOAK_SEED", "0"))
     workers = int(os.environ.get("SOAK_WORKERS", "2" if wanted >= LONG else "1"))
+    # A run that is told to end says what it has counted so far.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, is_whole = Tally(), True
     try:
         soak(wanted, seed, workers, into=tally)

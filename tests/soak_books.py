@@ -23,6 +23,7 @@ from deleverage.model.terms import (
     PoolRole,
     PriceKind,
     Remainder,
+    Sharing,
     Standing,
     Surplus,
 )
@@ -188,6 +189,7 @@ def choices_of(venue: Edition, draw: Drawn) -> Choices:
         taker_ppm=draw.choice([0, 600]),
         liquidation_ppm=draw.choice([0, 5000]),
         is_manual=unknown,
+        sharing=draw.choice([None, Sharing.HOLDERS_CHARGE, Sharing.WINNERS_HAIRCUT]),
     )
 
 

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from deleverage.audit import audit
 from deleverage.backstop.trigger import StopReading
 from deleverage.engine import Choices, Engine, Frames
 from deleverage.errors import StateError
 from deleverage.model.parts import Number
 from deleverage.model.records import Venue as Edition
-from deleverage.model.terms import Convention, Fee, Remainder, Standing
+from deleverage.model.terms import Convention, Fee, Payer, Remainder, Standing
 from deleverage.venue import Venue
 from engines import CHOICES, UNIT, market
 
 Rows = list[tuple[str, str, str, str, str, str]]
+FACTS: Mapping[str, Any] = {"is_emergency": True, "position_margin": 0}
 
 
 @pytest.fixture
@@ -283,3 +285,42 @@ def test_joint_legs_share_their_profit_after_a_cut(journal: Path) -> None:
         # -8 + 6 + 2 lots; entry values -960 + 720 and +180.
         assert [0, 0] == columns["profit_lots"][live].tolist()
         assert [-60 * UNIT] * 2 == columns["profit_value"][live].tolist()
+
+
+@pytest.mark.parametrize("edition", ["aevo", "bybit@2025"])
+@pytest.mark.parametrize("says", [True, False])
+def test_a_cut_releases_maintenance_margin(journal: Path, edition: str, *, says: bool) -> None:
+    """Ann is cut 6 of 9: of the 18 that her short binds 12 are free, and her account has 18 of 30.
+
+    Where positions do not say their own part, nobody knows what is released, and 30 stay bound.
+    """
+    rows: Rows = [
+        ("zed", "M", "long", "6", "100", "cross"),
+        ("ann", "M", "short", "9", "120", "cross"),
+        ("ann", "N", "short", "1", "100", "cross"),
+        ("bea", "M", "long", "3", "100", "cross"),
+    ]
+    accounts = {"zed": ("100", "10"), "ann": ("900", "30"), "bea": ("900", "10")}
+    frames = cross_book(rows, accounts, "MN")
+    if says:
+        margins = {"maintenance_margin": ["10", "18", "12", "10"]}
+        positions: Any = frames.positions
+        frames = replace(frames, positions={**positions, **margins})
+    choices = {"is_manual": edition == "aevo", "difference": Payer.FUND}
+    with loaded(journal, frames, edition, **choices) as engine:
+        engine.liquidate("liq", "zed/M/long/cross", bankruptcy_price="95", facts=FACTS, at=1)
+        engine.commit(engine.plan("liq", manual="a test"))
+        columns, roster = engine.state.book.columns, engine.state.book.roster
+        row = engine.state.book.rows(roster.find("ann/M/short/cross"))[0]
+        bound = int(columns["account maintenance_margin"][columns["account"][row]])
+
+        assert -3 == columns["lots"][row]
+        assert (18 if says else 30) * UNIT == bound
+        if says:
+            assert 6 * UNIT == columns["maintenance_margin"][row]
+        with pytest.raises(StateError, match="expected at most"):
+            engine.withdraw("ann", "1000", "USDT", at=3)
+        live = engine.state_hash()
+    with Engine.open(journal) as again:
+        assert live == again.state_hash()
+    assert all(finding.is_ok for finding in audit(journal))

@@ -117,6 +117,24 @@ def test_pools_of_a_group_count_together(journal: Path) -> None:
     assert all(finding.is_ok for finding in audit(journal))
 
 
+def test_traders_who_win_too_much_of_a_pool_are_cut(journal: Path) -> None:
+    """Profit over pool value: at 30 of 100 the line is reached, at 29 it ends, and 0 has none."""
+    with opened(journal, venue=edition(ConditionKind.POOL_FACTOR, ratio="0.3")) as engine:
+        engine.marks({"ETH": "1800"}, at=1)
+        seen = []
+        for number, (pnl, value) in enumerate([(29, 100), (30, 100), (29, 100), (30, 0)]):
+            facts = {"traders_pnl": str(pnl), "pool_value": str(value)}
+            name = "zed-1"
+            if number:
+                engine.outcome(name, facts=facts, at=2)
+            else:
+                engine.liquidate(name, "zed/ETH/long", facts=facts, at=2)
+            seen.append(engine.state.statuses["ETH"].state.value)
+
+        assert ["idle", "active", "idle", "idle"] == seen
+    assert all(finding.is_ok for finding in audit(journal))
+
+
 def test_a_group_holds_one_asset(journal: Path) -> None:
     """Balances of different assets do not add up."""
     markets = [dict(row) for row in MARKETS]

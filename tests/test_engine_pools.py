@@ -145,6 +145,16 @@ def test_a_pool_without_a_market_is_read_at_once(journal: Path, at: int) -> None
             assert all(w.value == each.pnl for each in pool.inventories for w in each.pnls)
 
 
+def test_a_market_without_anything_is_taken_out_too(journal: Path) -> None:
+    """BTC, in which the fund holds nothing, gets a pool of 0 with an account of its own."""
+    with with_short(journal) as engine:
+        engine.carve("fund", "BTC", "btc", at=3)
+        assert (0, 0) == (engine.state.pools["btc"].cash, engine.state.pools["btc"].balance)
+        engine.contribute("btc", "5", at=4)
+        assert 5 * UNIT == engine.state.ledger.balance("pool:btc", "USDT")
+    assert all(finding.is_ok for finding in audit(journal))
+
+
 def test_what_is_shed_goes_with_its_market(journal: Path) -> None:
     """A shedding that is open when its market is taken out is then the new pool's, and ends so."""
     with with_short(journal) as engine:

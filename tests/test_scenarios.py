@@ -91,6 +91,9 @@ def test_a_short_of_ten_is_cut_to_six(played: Played) -> None:
 
     assert (-6, 12000) == (lots, entry)
     assert 800 == played.cuts()[0]["pnl"] // USDT
+    # What was won before the cut, 2,000 on ten, is what is realised and what is left of it.
+    assert 2000 == played.cuts()[0]["pnl"] // USDT + (entry - 6 * 1800)
+    assert 10 - 6 == played.cuts()[0]["closed"]
     assert 1200 == entry - 6 * 1800
     assert 2000 + 800 == played.trader("bob")
     # Between bankruptcy at 1900 and the mark lie 400: the fund had 100, zed owes 300.
@@ -171,6 +174,21 @@ def test_bybits_pool_is_held_at_its_line(played: Played) -> None:
     assert 14_000 * USDT == pools["pool-abc"].cash
     assert 0 == pools["pool-three"].balance
     assert [300_000 * USDT, 7_000 * USDT] == [leg["pnl"] for leg in played.cuts()]
+
+
+@story("bybit_carved")
+def test_a_market_is_taken_out_of_its_pool(played: Played) -> None:
+    """Past 30 % and not past its own 50 % nothing begins; alone with 200,000 it ends at 800."""
+    marked, carved = played.story[2].result, played.story[3].result
+    pools = played.engine.state.pools
+
+    assert {} == marked["triggers"]
+    assert "active" == carved["triggers"]["NEW"]["state"]
+    assert {"shared": 800_000 * USDT, "new-alone": -150_000 * USDT} == carved["balances"]
+    # 1,000 x (1,000 - 800): what the new pool has is what its long may lose.
+    assert [200_000 * USDT] == [leg["pnl"] for leg in played.cuts()]
+    assert (0, 800_000 * USDT) == (pools["new-alone"].cash, pools["shared"].cash)
+    assert "Price: 800 (" in played.story[-1].result["notices"][0][2]
 
 
 @story("storm")

@@ -62,15 +62,18 @@ class WhatIf:
 
     def __str__(self) -> str:
         """The answer as plain text."""
-        lines = [f"before: {self.before}", f"after:  {self.after}"]
-        lines += [f"{name}: this edition says it {_does(one)}" for name, one in self._declared()]
+        lines = [f"before: {self.before}", f"after:  {self.after}", *self.effects()]
+        return "\n".join([*lines, *self.surroundings.lines(), *self.notes])
+
+    def effects(self) -> list[str]:
+        """What the change does, a line each: by its edition, here, and to what is at risk."""
+        lines = [
+            f"{name.replace('_', ' ')}: this edition says it {_does(one)}"
+            for name, one in self.declared.items()
+        ]
         lines.append(f"the change {_does(self.moved)} here")
         lines.append(f"at risk: {self.at_risk[0]} contracts before, {self.at_risk[1]} after")
-        lines += [*self.surroundings.lines(), *self.notes]
-        return "\n".join(lines)
-
-    def _declared(self) -> list[tuple[str, Effect]]:
-        return [(name.replace("_", " "), one) for name, one in self.declared.items()]
+        return lines
 
 
 def what_if(

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from deleverage.advice.holding import Holding, State
 from deleverage.errors import InputError
+from deleverage.model.quantise import decimal_of
 from deleverage.model.refusals import plain
 from deleverage.model.rules import Factor
 from deleverage.model.terms import Hedged
@@ -68,6 +69,11 @@ def changed(holding: Holding, change: Change) -> State:
     return state
 
 
+def _contracts(lots: int, side: QueueSide) -> str:
+    """Write lots as contracts."""
+    return f"{decimal_of(lots * Fraction(side.scale.lot_size)):f}"
+
+
 def _lot_value(side: QueueSide) -> Fraction:
     """Give what a lot is worth at the mark, in money units."""
     return Fraction(side.scale.mark_num, side.scale.mark_den)
@@ -78,7 +84,8 @@ def _closed(state: State, lots: int, side: QueueSide) -> State:
     if lots >= state.size:
         raise InputError(
             f"close of {side.scale.market}: expected less than the whole position, "
-            f"got {lots} of {state.size} lots; a position that is gone has no rank"
+            f"got {_contracts(lots, side)} of {_contracts(state.size, side)} contracts; a position "
+            "that is gone has no rank"
         )
     shares = {
         name: state.columns[name] * lots // state.size for name in _MONEY if name in state.columns

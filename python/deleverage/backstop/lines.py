@@ -14,9 +14,7 @@ from math import ceil, floor
 from types import MappingProxyType
 
 from deleverage.backstop.pool import Pool
-from deleverage.backstop.window import HOUR
 from deleverage.errors import InputError
-from deleverage.model.quantise import decimal_of
 from deleverage.model.terms import Bound, ConditionKind
 from deleverage.ranking import Rate
 
@@ -33,11 +31,6 @@ __all__ = [
 
 Kind = ConditionKind
 """What a line measures."""
-
-LOTS = frozenset({"held_lots", "unfilled_lots", "remaining_lots", "backlog_lots", "quantity"})
-TIMES = frozenset({"age", "elapsed", "window", "time"})
-PLAIN = frozenset({"ratio", "is_backstop_full", "is_book_thin", "is_emergency"})
-DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,29 +119,6 @@ class Reading:
         told = ", ".join(f"{figure.name} {figure.value}" for figure in self.figures)
         reached = "reached" if self.holds else "not reached"
         return f"{word} {self.kind} ({self.bound}) {reached}: {told}"
-
-    def worded(self, *, money_unit: Fraction, asset: str, lot_size: Fraction) -> str:
-        """Give the reading in one line as a reader says it: money in the asset, times in hours.
-
-        Args:
-            money_unit: the asset's.
-            asset: its name.
-            lot_size: contracts a lot.
-        """
-        word = "start" if self.is_start else "stop"
-        reached = "reached" if self.holds else "not reached"
-        told = []
-        for figure in self.figures:
-            if figure.name in LOTS:
-                shown = f"{_decimal(figure.value * lot_size)} contracts"
-            elif figure.name in TIMES:
-                shown = f"{_decimal(Fraction(figure.value) / HOUR)} h"
-            elif figure.name in PLAIN:
-                shown = _decimal(Fraction(figure.value))
-            else:
-                shown = f"{_decimal(figure.value * money_unit)} {asset}"
-            told.append(f"{figure.name.removesuffix('_lots').replace('_', ' ')} {shown}")
-        return f"{word} {self.kind} ({self.bound}) {reached}: {', '.join(told)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,13 +222,6 @@ class _Sight:
     def share(self, name: str) -> tuple[int, int]:
         """Give a number of the line as numerator and denominator."""
         return self.numbers[name].numerator, self.numbers[name].denominator
-
-
-def _decimal(value: Fraction) -> str:
-    """Write a number, exactly where it ends soon, else about."""
-    scaled = value * 10**DIGITS
-    about = "" if scaled.denominator == 1 else "about "
-    return f"{about}{decimal_of(Fraction(round(scaled), 10**DIGITS)):f}"
 
 
 Pair = tuple[int, int]

@@ -32,6 +32,7 @@ from deleverage.cli.options import (
 )
 from deleverage.cli.repeats import refuse_repeats
 from deleverage.cli.simulate_door import compare_command, report_command, simulate_command
+from deleverage.cli.what_if_door import what_if_command
 
 __all__ = ["application", "run"]
 
@@ -193,6 +194,7 @@ def _plan(
 
 
 application.command("check", epilog=_INPUT_EPILOG)(check_command)
+application.command("what-if", epilog=_INPUT_EPILOG)(what_if_command)
 application.command("paper", epilog=_EPILOG)(paper_command)
 application.command("generate", epilog=_EPILOG)(generate_command)
 application.command("replay", epilog=_EPILOG)(replay_command)

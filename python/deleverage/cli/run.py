@@ -1,6 +1,5 @@
 """`deleverage run`: a scenario played on an engine, and told as it goes."""
 
-import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from deleverage.backstop.readings import worded
 from deleverage.cli.exits import ExitCode, say
 from deleverage.cli.options import Format
 from deleverage.cli.output import Sink, emit_record
@@ -137,9 +137,9 @@ def play(scenario: Scenario, engine: Engine, *, progress: bool = False) -> list[
         try:
             told = _played(engine, step)
         except (InputError, StateError) as error:
-            # A step that the state forbids is a fault of the story; a disk that fails is none.
-            is_disk = isinstance(error.__cause__, sqlite3.Error)
-            kind = StateError if is_disk else InputError
+            # A step that the state forbids is a fault of the story; a disk that fails, the cause
+            # of another error, is none.
+            kind = InputError if error.__cause__ is None else type(error)
             raise kind(f"steps[{number}] ({step.do}): {error}") from error
         story.append(replace(told, pools=_balances(engine), triggers=_triggers(engine)))
     return story
@@ -162,7 +162,8 @@ def _triggers(engine: Engine) -> dict[str, str]:
     for market, status in state.statuses.items():
         scale = state.scales[market]
         told = [
-            one.worded(
+            worded(
+                one,
                 money_unit=Fraction(scale.money_unit),
                 asset=scale.settle,
                 lot_size=Fraction(scale.lot_size),

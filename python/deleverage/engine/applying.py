@@ -15,6 +15,7 @@ from deleverage.backstop.trigger import Status
 from deleverage.engine.positions import Change, Holding
 from deleverage.engine.posting import book, prove
 from deleverage.engine.queueing import POOL_PLACE
+from deleverage.engine.sharing import charges, told_shares
 from deleverage.engine.state import Open, State, queue_name
 from deleverage.engine.triggers import shown, watch
 from deleverage.errors import InvariantError
@@ -72,6 +73,11 @@ def apply_moved(state: State, moved: Moved) -> tuple[State, dict[str, Value]]:
     if changes:
         after = _changed(after, market, changes)
     after = _with_pool(after, moved)
+    shared: dict[str, Value] = {}
+    if moved.socialised:
+        dues, paying = charges(after, market, moved.socialised, liquidation.account)
+        after = _changed(book(after, dues), market, paying) if paying else after
+        shared = {"shared": told_shares(after, moved.socialised, paying)}
     outside = dict(after.outside)
     for move in (move for step in moved.steps for move in step.moves):
         if move.owner == MARKET:
@@ -93,7 +99,7 @@ def apply_moved(state: State, moved: Moved) -> tuple[State, dict[str, Value]]:
         "status": shown(moved.status),
         "triggers": changed,
     }
-    return prove(after, [market]), result
+    return prove(after, [market]), result | shared
 
 
 def told(steps: Sequence[Step]) -> list[Value]:

@@ -166,7 +166,11 @@ def _book(
     columns = {name: column[order] for name, column in snapshot.columns.items()}
     columns |= {f"{ACCOUNT_PREFIX}{n}": column.copy() for n, column in snapshot.accounts.items()}
     if "margin" not in columns:
-        columns |= _margins(frame, origin[order], mode, roster, snapshot.markets)
+        columns |= _money(frame, "margin", origin[order], mode == 0, (roster, snapshot.markets))
+    if f"{ACCOUNT_PREFIX}maintenance_margin" in columns and "maintenance_margin" not in columns:
+        judged = columns["account"] != OWN_MARGIN
+        name = "maintenance_margin"
+        columns |= _money(frame, name, origin[order], judged, (roster, snapshot.markets))
     aside = is_liquidating[origin[order]]
     if venue.eligibility.hedged is Hedged.EXEMPT:
         aside = aside | (columns["tier"] == HEDGED)
@@ -207,29 +211,31 @@ def _modes(frame: pl.DataFrame) -> NDArray[np.uint8]:
     return np.full(frame.height, 0 if is_isolated else 1, np.uint8)
 
 
-def _margins(
+def _money(
     frame: pl.DataFrame,
+    name: str,
     rows: Int64,
-    mode: NDArray[np.uint8],
-    roster: Roster,
-    scales: tuple[MarketScale, ...],
+    needed: NDArray[np.bool_],
+    book: tuple[Roster, tuple[MarketScale, ...]],
 ) -> dict[str, Int64]:
-    """Read the margins of isolated positions where they are given, though the rule asks for none.
+    """Read a money column where all that matters of it is given, though the rule asks for none.
 
-    They say where such a position is bankrupt, and what its owner brought.
+    A margin says where an isolated position is bankrupt, and what its owner brought; a maintenance
+    margin says what a part that is closed releases to its account.
     """
-    if "margin" not in frame.columns:
+    if name not in frame.columns:
         return {}
-    is_null = frame["margin"].is_null().to_numpy()
-    if bool((is_null[rows] & (mode == 0)).any()):
+    is_null = frame[name].is_null().to_numpy()
+    if bool((is_null[rows] & needed).any()):
         return {}
+    roster, scales = book
     table = Table(kind="positions", name="positions", frame=frame)
-    numbers = table.numbers("margin", optional=is_null).take(rows)
+    numbers = table.numbers(name, optional=is_null).take(rows)
     parts = [np.empty(0, np.int64)]
     for code, scale in enumerate(scales):
         start, stop = int(roster.starts[2 * code]), int(roster.starts[2 * code + 2])
         parts.append(numbers.part(start, stop).units(scale.money_unit))
-    return {"margin": np.concatenate(parts)}
+    return {name: np.concatenate(parts)}
 
 
 def _add_cash(

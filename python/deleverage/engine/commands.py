@@ -207,7 +207,8 @@ def _carve(state: State, body: Body) -> tuple[State, dict[str, Value]]:
     loading.refuse_account(state, name, "the name of a pool")
     asset, cash = state.assets[owner], body.at_least("cash", least=0)
     carved = carve_out(pool, market, name=name, cash=cash, asset=asset, at=state.at)
-    after = book(state, carved.postings)
+    # The line of 0 opens the new pool's account, where nothing moves.
+    after = book(state, carved.postings, ((f"{AccountKind.POOL.value}:{name}", asset, 0),))
     sheds = {
         key: replace(open_, liquidation=replace(open_.liquidation, account=name))
         for key, open_ in state.liquidations.items()

@@ -282,6 +282,9 @@ class Positions:
         for name in MONEY[1:]:
             if name in arrays:
                 put[name] = (rows, steps.kept(arrays[name][rows], before, lots))
+        released = None
+        if "maintenance_margin" in put:
+            released = arrays["maintenance_margin"][rows] - put["maintenance_margin"][1]
         old = arrays["entry_value"][rows]
         pools = arrays["account"][rows] if "account" in arrays else None
         store = self._arrays.put(put)
@@ -291,7 +294,7 @@ class Positions:
             paid = np.array([change.paid for change in changes], np.int64)
             unrealised = steps.profits(scale, before, old)
             now = steps.profits(scale, lots, put["entry_value"][1])
-            store = steps.credited(store, pools, paid, now - unrealised)
+            store = steps.credited(store, pools, paid, now - unrealised, released)
         gone = places[(lots == 0) | np.array([change.is_aside for change in changes], np.bool_)]
         store = steps.left_queue(store, self.roster, gone)
         return Positions(self.roster, steps.rehashed(store, places, pools))

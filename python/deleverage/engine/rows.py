@@ -50,15 +50,20 @@ def root(arrays: Arrays) -> str:
 
 
 def credited(
-    store: VersionedArrays, pools: NDArray[np.uint32], paid: Int64, gained: Int64
+    store: VersionedArrays,
+    pools: NDArray[np.uint32],
+    paid: Int64,
+    gained: Int64,
+    released: Int64 | None = None,
 ) -> VersionedArrays:
-    """Add cash, and to equities the cash and what positions gained, account by account.
+    """Add cash, to equities the cash and what positions gained, and release maintenance margin.
 
     Args:
         store: the arrays.
         pools: (k,) uint32 rows of the account table, or `OWN_MARGIN`.
         paid: (k,) int64 money units.
         gained: (k,) int64 money units of unrealised profit.
+        released: (k,) int64 money units of maintenance margin that closed parts had, or None.
     """
     arrays = store.read()
     held = pools != OWN_MARGIN
@@ -73,6 +78,12 @@ def credited(
         full = f"{ACCOUNT_PREFIX}{name}"
         if full in arrays:
             put[full] = (rows, arrays[full][rows] + added)
+    full = f"{ACCOUNT_PREFIX}maintenance_margin"
+    if released is not None and full in arrays:
+        less = np.zeros(len(rows), np.int64)
+        np.add.at(less, where, released[held])
+        # Of an account whose legs are netted it may be less than what they have one by one.
+        put[full] = (rows, np.maximum(arrays[full][rows] - less, 0))
     return store.put(put)
 
 

@@ -34,6 +34,7 @@ from deleverage.model.terms import (
     Payer,
     PoolRole,
     Remainder,
+    Sharing,
     Standing,
     Surplus,
 )
@@ -74,6 +75,8 @@ class Choices:
         taker_ppm: fee rate, ppm of the quote.
         liquidation_ppm: fee rate, ppm of the quote; it goes to the fund.
         is_manual: the edition's trigger is not modelled; deleveraging only by hand.
+        sharing: by which rule what everybody is to pay is shared out, `holders_charge` or
+            `winners_haircut`; None leaves it open on the account of the shared loss.
         lines: numbers of the trigger's and stop's lines that are a market's own, by market and by
             name (`Venue.with_parameters`); other markets read the edition's.
     """
@@ -93,7 +96,20 @@ class Choices:
     taker_ppm: int = 0
     liquidation_ppm: int = 0
     is_manual: bool = False
+    sharing: Sharing | None = None
     lines: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that charges nobody.
+
+        Raises:
+            InputError: another rule of sharing.
+        """
+        known = (None, Sharing.HOLDERS_CHARGE, Sharing.WINNERS_HAIRCUT)
+        if self.sharing not in known:
+            raise InputError(
+                f"choices.sharing: expected holders_charge or winners_haircut, got {self.sharing}"
+            )
 
     def for_market(self, venue: Venue, market: str) -> Venue:
         """Give the edition as it reads in one market.

@@ -97,10 +97,13 @@ class CutScope(StrEnum):
 
 
 class Rerank(StrEnum):
-    """When a position that was cut in part is scored again."""
+    """When a position that was cut in part is scored again.
+
+    Between events is all that any venue says (BitMEX and Gate, allocation examples): inside one
+    event everybody but the last is cut whole, so that nobody is left to be scored again.
+    """
 
     BETWEEN_EVENTS = "between_events"
-    AFTER_EACH_FILL = "after_each_fill"
 
 
 class Hedged(StrEnum):

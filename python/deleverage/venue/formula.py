@@ -247,13 +247,8 @@ def _order_lines(venue: Venue) -> Iterator[tuple[str, str]]:
     ours = "" if venue.score.ties_published else " (ours; the venue is silent)"
     yield "ties", f"{keys}{', ' if keys else ''}position id{ours}"
     yield "completion", COMPLETIONS[venue.allocation.completion]
-    yield (
-        "re-ranked",
-        {
-            Rerank.BETWEEN_EVENTS: "between events, not inside one",
-            Rerank.AFTER_EACH_FILL: "after each fill",
-        }[venue.allocation.rerank],
-    )
+    again = {Rerank.BETWEEN_EVENTS: "between events, not inside one"}
+    yield "re-ranked", again[venue.allocation.rerank]
 
 
 def _tiers(venue: Venue) -> str:
