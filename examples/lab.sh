@@ -41,8 +41,8 @@ fi
 
 echo "3/3 a report on that replay, and one on a simulated crash, wave by wave"
 "$deleverage" report "$out/run" --dump "$out/dump" --output "$out/report.html"
-"$deleverage" report --output "$out/simulated.html" --venue bitmex --policy queue \
-    --policy pro-rata --policy min-max --policy leverage-draining --policy factor-draining
+"$deleverage" report --output "$out/simulated.html" --venue bitmex --markets 3 \
+    --policy queue --policy pro-rata --policy min-max --policy leverage-draining --policy factor-draining
 
 echo "the replay:     $out/report.html ($out/run is its Parquet)"
 echo "the simulation: $out/simulated.html"

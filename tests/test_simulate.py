@@ -75,8 +75,8 @@ def test_a_crash_worked_by_hand() -> None:
     found = crash([850, 850])
 
     assert found.fills.rows() == [
-        (0, "t00001", "short", 8, -7_200, 850, 400),
-        (0, "t00003", "short", 2, -1_800, 850, 100),
+        (0, 0, "t00001", "short", 8, -7_200, 850, 400),
+        (0, 0, "t00003", "short", 2, -1_800, 850, 100),
     ]
     step = found.steps.row(0, named=True)
     assert (step["needed"], step["executed"], step["unfilled_lots"]) == (500, 500, 0)
@@ -149,10 +149,10 @@ def test_slipping_is_paid_and_moves_the_price() -> None:
     course = replace(STILL, impact=100_000)
     books = Books.open(four(), course)
     holding = Holding(-9_000, 10)
-    cash = books.trade(holding, 10, course)
+    cash = books.trade(0, holding, 10, course)
 
     assert cash == 10 * 1_000 - 500
-    assert (holding.cash, holding.lots, books.price, books.depth) == (500, 0, 900, 0)
+    assert (holding.cash, holding.lots, books.price, books.depth) == (500, 0, [900], [0])
 
 
 def test_an_active_venue_sells_no_worse_than_bankruptcy() -> None:
@@ -211,7 +211,7 @@ def test_a_lost_unit_is_found() -> None:
     with pytest.raises(InvariantError, match="1 money, 0 lots"):
         books.check()
     books.cash[0] -= 1
-    books.pool.lots -= 1
+    books.pool[0].lots -= 1
     with pytest.raises(InvariantError, match="0 money, -1 lots"):
         books.check()
 

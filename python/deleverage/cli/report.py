@@ -109,5 +109,6 @@ def _again(crash: Crash) -> str:
     words += [f"--venue {name}" for name in crash.venues]
     words += [f"--policy {name}" for name in crash.policies]
     words += [f"--seed {crash.seed}", f"--accounts {crash.accounts}"]
+    words += [] if crash.markets == 1 else [f"--markets {crash.markets}"]
     words += [] if crash.settle is None else [f"--settle {crash.settle}"]
     return " ".join(words)

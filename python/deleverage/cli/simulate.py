@@ -26,6 +26,7 @@ TITLES = {
     "accounts": "trader by trader",
     "fills": "cut by cut",
     "lights": "lights of a few shorts",
+    "prices": "prices market by market",
     "waves": "wave by wave",
 }
 """The tables of a simulation, and what is printed above each."""
@@ -41,6 +42,7 @@ class Crash:
         seed: of the crash.
         accounts: traders.
         settle: settlement price, or None for the edition's own.
+        markets: how many; with several, hedges are cross margined.
     """
 
     venues: tuple[str, ...]
@@ -48,6 +50,7 @@ class Crash:
     seed: int
     accounts: int
     settle: str | None
+    markets: int = 1
 
 
 def show_simulation(crash: Crash, *, table: str, shape: Format | None, output: str) -> int:
@@ -97,7 +100,7 @@ def played(crash: Crash) -> list[Simulation]:
     policies = list(dict.fromkeys(crash.policies)) or list(POLICIES)
     known_policies(policies)
     kind = None if crash.settle is None else _kind(crash.settle)
-    course = Course(seed=crash.seed, accounts=crash.accounts)
+    course = Course(seed=crash.seed, accounts=crash.accounts, markets=crash.markets)
     editions = [venue_of(name) for name in dict.fromkeys(crash.venues)]
     found = []
     with bar("simulating", len(editions) * len(policies)) as report:

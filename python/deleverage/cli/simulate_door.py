@@ -29,6 +29,12 @@ _Policies = Annotated[
 ]
 _Seed = Annotated[int, typer.Option("--seed", min=0, help="Another crash.")]
 _Traders = Annotated[int, typer.Option("--accounts", metavar="N", min=4, help="Number of traders.")]
+_Markets = Annotated[
+    int,
+    typer.Option(
+        "--markets", metavar="N", min=1, help="Markets; with several, hedges are cross margined."
+    ),
+]
 _Settle = Annotated[
     str | None,
     typer.Option("--settle", metavar="PRICE", help="Settle at this, not by the edition."),
@@ -41,10 +47,11 @@ def simulate_command(
     policy: _Policies = None,
     seed: _Seed = 0,
     accounts: _Traders = 400,
+    markets: _Markets = 1,
     settle: _Settle = None,
     table: Annotated[
         str,
-        typer.Option("--table", metavar="summary|steps|accounts|fills|lights|waves"),
+        typer.Option("--table", metavar="summary|steps|accounts|fills|lights|prices|waves"),
     ] = "summary",
     shape: FormatOption = None,
     output: OutputOption = "-",
@@ -58,6 +65,8 @@ def simulate_command(
     Example: deleverage simulate --policy queue --policy pro-rata
 
     Example: deleverage simulate --venue bitmex --table steps -o steps.parquet
+
+    Example: deleverage simulate --markets 3 --policy queue --policy factor-draining
     """
     from deleverage.cli.simulate import Crash, show_simulation
 
@@ -66,6 +75,7 @@ def simulate_command(
         policies=tuple(policy or ()),
         seed=seed,
         accounts=accounts,
+        markets=markets,
         settle=settle,
     )
     return show_simulation(crash, table=table, shape=shape, output=output)
@@ -149,6 +159,7 @@ def report_command(
     policy: _Policies = None,
     seed: _Seed = 0,
     accounts: _Traders = 400,
+    markets: _Markets = 1,
     settle: _Settle = None,
     png: Annotated[
         Path | None,
@@ -186,6 +197,7 @@ def report_command(
         policies=tuple(policy or ()),
         seed=seed,
         accounts=accounts,
+        markets=markets,
         settle=settle,
     )
     return write_report(crash, output=page, png=png, is_compared=compare)

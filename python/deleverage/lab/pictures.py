@@ -12,7 +12,7 @@ import polars as pl
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from deleverage.lab.pictures_style import COLOURS, draw_line, heat, legend, markers, png, svg
+from deleverage.lab.pictures_style import COLOURS, GREY, draw_line, heat, legend, markers, png, svg
 from deleverage.lab.simulate import Simulation
 from deleverage.lab.simulate_summary import summarise, waves
 
@@ -47,6 +47,9 @@ def _price(simulations: Simulations, figure: Figure) -> None:
             label(one, simulations),
             among=len(simulations),
         )
+    others = simulations[0].prices.filter(pl.col("market") > 0)
+    for _, other in others.group_by("market", maintain_order=True):
+        above.plot(other["step"], other["price"] / 1000, color=GREY, linewidth=0.7, zorder=0)
     above.set_ylabel("price (1,000 ticks)")
     steps = simulations[0].steps
     below.fill_between(steps["step"], steps["depth"] / 1000, color="#bbbbbb", step="mid")
@@ -61,11 +64,11 @@ def _price(simulations: Simulations, figure: Figure) -> None:
 def _queue(simulations: Simulations, figure: Figure) -> None:
     """Lots by place in the queue, before and after the first wave."""
     first = simulations[0]
-    side = _first_side(first)
+    market, side = _first_side(first)
     rows = figure.subplots(len(simulations), 1, sharex=True, squeeze=False)[:, 0]
     figure.set_size_inches(7.6, 1.0 + 1.05 * len(simulations))
     for axes, one in zip(rows, simulations, strict=True):
-        queue = _queue_table(one, side).head(_HEAD)
+        queue = _queue_table(one, market, side).head(_HEAD)
         axes.bar(queue["place"], queue["queued"], color="#d9d9d9", width=0.9, label="before")
         axes.bar(queue["place"], queue["left"], color="#0072b2", width=0.9, label="after")
         axes.set_title(label(one, simulations), loc="left", pad=2)
@@ -210,19 +213,23 @@ def _trilemma(simulations: Simulations, figure: Figure) -> None:
     axes.set_ylabel("solvency: missing money, millions (down is safer)")
 
 
-def _first_side(one: Simulation) -> str:
-    """The side that was cut first; shorts where nobody was."""
-    return str(one.fills["side"][0]) if one.fills.height else "short"
+def _first_side(one: Simulation) -> tuple[int, str]:
+    """The market and side that were cut first; shorts of the first market where nobody was."""
+    if not one.fills.height:
+        return 0, "short"
+    market, side = one.fills.select("market", "side").row(0)
+    return int(market), str(side)
 
 
-def _queue_table(one: Simulation, side: str) -> pl.DataFrame:
+def _queue_table(one: Simulation, market: int, side: str) -> pl.DataFrame:
     """A side's queue at its first deleveraging: place, queued, and left after the first wave."""
     table = waves(one)
     last = int(table["last"][0]) if table.height else -1
-    cut = one.fills.filter(pl.col("step") <= last, pl.col("side") == side)
+    here = (pl.col("side") == side) & (pl.col("market") == market)
+    cut = one.fills.filter(pl.col("step") <= last, here)
     cut = cut.group_by("account").agg(pl.col("lots").sum())
     return (
-        one.accounts.filter(pl.col("side") == side, pl.col("place") > 0)
+        one.accounts.filter(here, pl.col("place") > 0)
         .join(cut, on="account", how="left")
         .select("place", "queued", left=pl.col("queued") - pl.col("lots").fill_null(0))
         .sort("place")

@@ -24,7 +24,7 @@ __all__ = ["TEMPLATES", "cell", "import_page", "import_pictures", "report_html",
 TEMPLATES = Path(__file__).parent / "templates"
 _LIMITS = (
     "The crash is synthetic and seeded: it shows what rules do to the same traders, not what any "
-    "venue did. Partial liquidation, funding, fees and cross margin are left out."
+    "venue did. Partial liquidation, funding and fees are left out."
 )
 
 
@@ -138,8 +138,14 @@ def _opening(simulations: Sequence[Simulation]) -> str:
     course = simulations[0].course
     policies = ", ".join(dict.fromkeys(one.policy for one in simulations))
     venues = ", ".join(dict.fromkeys(one.venue for one in simulations))
+    what = "hold one perpetual contract; its price jumps"
+    if course.markets > 1:
+        what = (
+            f"hold {course.markets} perpetual contracts, some of them two that offset each other "
+            "over one equity; prices jump together"
+        )
     return (
-        f"{course.accounts} traders hold one perpetual contract; its price jumps "
+        f"{course.accounts} traders {what} "
         f"{len(course.jumps)} times in {course.steps} steps (seed {course.seed}), and positions "
         f"that neither the order book nor the insurance pool can take are closed against the other "
         f"side. The queue and the price are those of: {venues}. Who is cut is decided by: "
@@ -172,6 +178,7 @@ def _findings(simulations: Sequence[Simulation]) -> list[str]:
         spread("max_haircut", "Largest part of a profit that one trader lost"),
         spread("participation", "Part of the winners who carried something"),
         spread("naked_lots", "Lots that hedged traders were left with on one leg"),
+        spread("naked_liquidated", "Hedged traders who were liquidated after a leg was cut"),
         spread("revenue_lost", "Fees of two years that leave with those who were cut"),
     ]
 

@@ -31,7 +31,7 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
             "policy).",
             reading="Where the grey hill falls to nothing nobody is there to sell to. Lines that "
             "lie on each other are the same; they part where traders whom one policy left "
-            "were liquidated.",
+            "were liquidated. Thin grey lines are the other markets, where there are any.",
         ),
         "queue": Caption(
             title="The queue before and after",
@@ -77,8 +77,9 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
         ),
         "naked": Caption(
             title="Hedges that were cut in half",
-            shown="Some shorts hold as much long elsewhere. When the venue cuts the short, the "
-            "long stays alone: left its value, right what the price has cost it since.",
+            shown="Some shorts hold as much long: elsewhere, or in another market over the same "
+            "equity. When the venue cuts the short, the long stays alone: left its value, right "
+            "what the price has cost it since.",
             reading="A policy that looks at the account's whole exposure leaves such legs alone "
             "and takes more from others. A gain is no merit of the policy: the price happened "
             "to rise.",
@@ -113,6 +114,7 @@ MEASURES: Mapping[str, str] = MappingProxyType(
         "naked_lots": "lots left naked",
         "naked_peak": "their value, at most",
         "naked_worst": "what they had lost, at worst",
+        "naked_liquidated": "hedged accounts liquidated after a cut",
         "participation": "part of the winners who pay",
         "max_haircut": "largest part of a profit lost",
         "gini": "Gini of the losses",

@@ -1,8 +1,9 @@
 """A crash simulated: prices, margin calls, liquidations, the pool and deleveraging, step by step.
 
-In each step the price moves (its path, a pull back to it, a jump), the order book's depth recovers,
-traders are called for margin, and those below maintenance are liquidated until nobody is. A
-liquidated position is taken over with its cash, which is its bankruptcy price:
+There is one market, or several whose prices move together. In each step the prices move (their
+paths, a pull back to them, jumps), the order books' depths recover, traders are called for margin,
+and those below maintenance are liquidated until nobody is. A liquidated position is taken over with
+its cash, which is its bankruptcy price:
 
 - while the pool is above its start line the book takes what its depth allows at any price, the
   pool takes over what its appetite allows and sheds it later;
@@ -14,8 +15,13 @@ Liquidations move the price, and what a policy closes is gone in the next round.
 close the pool takes in the end; its balance may fall below zero, and that is what stays uncovered.
 Every step ends with the proof that lots and money add to zero.
 
-What it leaves out: partial liquidation, funding, fees of the fills, cross margin, and an edition's
-own trigger (the two lines of the course stand for it).
+With several markets some accounts hold two positions that offset each other over one equity: cross
+margin. They are healthy as long as both legs stand; where a policy cuts one, the other moves the
+whole account, and it may be liquidated for it. An account is liquidated with all its positions,
+its money laid on them by what they are worth.
+
+What it leaves out: partial liquidation, funding, fees of the fills, and an edition's own trigger
+(the two lines of the course stand for it).
 """
 
 from dataclasses import dataclass
@@ -24,13 +30,13 @@ import numpy as np
 import polars as pl
 
 from deleverage.errors import InputError
-from deleverage.lab.simulate_course import Course, Traders, draw_path, draw_traders
+from deleverage.lab.simulate_course import Course, Traders, draw_paths, draw_traders
 from deleverage.lab.simulate_policies import known_policies
 from deleverage.lab.simulate_run import PRICES, Run
 from deleverage.model.records import Venue
 from deleverage.model.terms import PriceKind
 
-__all__ = ["ACCOUNTS", "FILLS", "LIGHTS", "STEPS", "Simulation", "simulate"]
+__all__ = ["ACCOUNTS", "FILLS", "LIGHTS", "PRICES_OF", "STEPS", "Simulation", "simulate"]
 
 _INT = pl.Int64()
 _STEP_COLUMNS = (
@@ -43,24 +49,27 @@ _ACCOUNT_COLUMNS = (
     *("place", "queued", "cut_lots", "lost", "naked_lots", "naked_loss", "liquidated_at"),
 )
 STEPS = dict.fromkeys(_STEP_COLUMNS, _INT)
-"""One row a step: price (ticks), depth (lots the book takes from now on), called and liquidated
-(traders), topped_up (money), lots liquidated, taken by the book, deleveraged and left to the pool,
-pool_balance (money at the mark), pool_lots (signed), active (1 between start and stop line), needed
-(what the rest of the bankrupt positions lacked at the mark), executed (what those who were cut lost
-against it), and of hedged traders: lots that a cut has left naked, their value, and what they have
-lost so far by the price (below zero: gained)."""
+"""One row a step: price (ticks) and depth (lots the book takes from now on) of the first market,
+called and liquidated (positions), topped_up (money), lots liquidated, taken by the book,
+deleveraged and left to the pool, pool_balance (money), pool_lots (signed, first market), active (1
+between start and stop line), needed (what the rest of the bankrupt positions lacked at the mark),
+executed (what those who were cut lost against it), and of hedged traders: lots that a cut has left
+naked, by how much cuts have made what moves with the markets larger in their accounts, and what
+those lots have lost so far by the price (below zero: gained)."""
 ACCOUNTS: dict[str, pl.DataType] = {
     "account": pl.String(),
+    "market": _INT,
     "side": pl.String(),
     "is_hedged": pl.Boolean(),
     **dict.fromkeys(_ACCOUNT_COLUMNS, _INT),
 }
-"""One row a trader: lots without sign, equity and money, endowment (profit just before the first
-deleveraging of his side, 0 or more), place and queued (in the queue then, 0 for none, and lots
-then), cut_lots and lost (lots deleveraged, and what that cost him
+"""One row a position: its account and market, lots without sign, equity of the account, money,
+endowment (profit just before the first deleveraging of its side, 0 or more), place and queued (in
+the queue then, 0 for none, and lots then), cut_lots and lost (lots deleveraged, and what that cost
 against the mark), naked_lots and naked_loss as in the steps, liquidated_at (step, or null)."""
 FILLS = {
     "step": _INT,
+    "market": _INT,
     "account": pl.String(),
     "side": pl.String(),
     **dict.fromkeys(("lots", "cash", "mark", "lost"), _INT),
@@ -68,7 +77,9 @@ FILLS = {
 """One row a cut: lots closed, cash that its trader received for them (below zero: paid), the mark
 then, and what he lost against it, money units."""
 LIGHTS = {"step": _INT, "account": pl.String(), "light": pl.UInt8()}
-"""Light of a few traders at the end of each step; 0 is not in the queue."""
+"""Light of a few traders of the first market at the end of each step; 0 is not in the queue."""
+PRICES_OF = {"step": _INT, "market": _INT, "price": _INT}
+"""The mark of each market at the end of each step, ticks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,6 +94,7 @@ class Simulation:
         accounts: see `ACCOUNTS`.
         fills: see `FILLS`.
         lights: see `LIGHTS`.
+        prices: see `PRICES_OF`.
     """
 
     course: Course
@@ -92,6 +104,7 @@ class Simulation:
     accounts: pl.DataFrame
     fills: pl.DataFrame
     lights: pl.DataFrame
+    prices: pl.DataFrame
 
 
 def simulate(
@@ -101,7 +114,7 @@ def simulate(
     policy: str = "queue",
     price: PriceKind | None = None,
     traders: Traders | None = None,
-    path: list[int] | None = None,
+    path: list[int] | list[list[int]] | None = None,
 ) -> Simulation:
     """Simulate a crash.
 
@@ -111,7 +124,7 @@ def simulate(
         policy: one of `simulate_policies.POLICIES`.
         price: settle at this instead of the edition's own.
         traders: others than the course draws.
-        path: another path of the price, one a step, ticks.
+        path: another path of the price, one a step, ticks; of several markets a list each.
 
     Returns:
         Its tables.
@@ -129,13 +142,16 @@ def simulate(
             f"price: edition {venue.name} settles by {kind}, which is not simulated; "
             f"expected one of {known}, pass one of them instead"
         )
-    drawn = draw_path(course) if path is None else path
-    if len(drawn) != course.steps or min(drawn) < 1:
-        raise InputError(f"path: expected {course.steps} prices above 0, got {len(drawn)}")
+    drawn = draw_paths(course) if path is None else _paths(path, course)
     given = draw_traders(course) if traders is None else traders
+    if int(given.markets.max(initial=0)) >= course.markets:
+        raise InputError(
+            f"traders: expected markets below {course.markets}, as the course says, got "
+            f"{int(given.markets.max())}"
+        )
     run = Run(course=course, venue=venue, policy=policy, kind=kind, traders=given)
-    for step, target in enumerate(drawn):
-        run.play(step, target)
+    for step, targets in enumerate(zip(*drawn, strict=True)):
+        run.play(step, targets)
     return Simulation(
         course=course,
         venue=venue.name,
@@ -144,22 +160,37 @@ def simulate(
         accounts=_accounts(run),
         fills=pl.DataFrame(run.fills, schema=FILLS, orient="row"),
         lights=pl.DataFrame(run.lights, schema=LIGHTS, orient="row"),
+        prices=pl.DataFrame(run.prices, schema=PRICES_OF, orient="row"),
     )
+
+
+def _paths(path: list[int] | list[list[int]], course: Course) -> list[list[int]]:
+    """Read paths that were given: one, or one a market."""
+    several = [each for each in path if isinstance(each, list)]
+    paths = several or [[each for each in path if isinstance(each, int)]]
+    if len(paths) != course.markets:
+        raise InputError(f"path: expected one for each of {course.markets} markets")
+    for one in paths:
+        if len(one) != course.steps or min(one) < 1:
+            raise InputError(f"path: expected {course.steps} prices above 0, got {len(one)}")
+    return paths
 
 
 def _accounts(run: Run) -> pl.DataFrame:
     """The table of traders; see `ACCOUNTS`."""
     start, notes, books = run.traders, run.notes, run.books
     sign = np.sign(start.lots)
-    equity = start.margin + sign * (np.abs(start.lots) * run.course.price - start.entry_value)
+    gain = sign * (np.abs(start.lots) * run.course.price - start.entry_value)
+    own = (start.margin + gain).astype(np.int64)
     at = pl.Series(notes.liquidated_at)
     values = {
-        "account": [f"t{row:05d}" for row in range(len(sign))],
+        "account": [f"t{account:05d}" for account in books.account.tolist()],
+        "market": books.market,
         "side": np.where(sign > 0, "long", "short"),
-        "is_hedged": start.hedge != 0,
+        "is_hedged": run.is_hedged,
         "lots_start": np.abs(start.lots),
         "lots_end": np.abs(books.lots),
-        "equity_start": equity,
+        "equity_start": books.by_account(own),
         "equity_end": books.equity,
         "topped_up": notes.topped_up,
         "endowment": notes.endowment,
@@ -167,7 +198,7 @@ def _accounts(run: Run) -> pl.DataFrame:
         "queued": notes.queued,
         "cut_lots": notes.cut,
         "lost": notes.lost,
-        "naked_lots": run.naked_lots,
+        "naked_lots": notes.naked,
         "naked_loss": run.naked_loss,
         "liquidated_at": at.set(at < 0, None),
     }

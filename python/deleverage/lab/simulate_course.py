@@ -1,8 +1,8 @@
 """The course of a simulated crash: its figures, its price path without traders, and its traders.
 
-One linear market. A price is a number of ticks, a quantity a number of lots, and one money unit is
-one tick times one lot: what a position is worth is `lots x price`, and nothing is ever rounded but
-what says so. The same course gives the same traders and the same path.
+Linear markets, one or several. A price is a number of ticks, a quantity a number of lots, and one
+money unit is one tick times one lot: what a position is worth is `lots x price`, and nothing is
+ever rounded but what says so. The same course gives the same traders and the same paths.
 """
 
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deleverage.errors import InputError
 
-__all__ = ["PPM", "Course", "Traders", "draw_path", "draw_traders"]
+__all__ = ["PPM", "Course", "Traders", "draw_path", "draw_paths", "draw_traders"]
 
 Int64 = NDArray[np.int64]
 PPM = 1_000_000
@@ -26,6 +26,7 @@ _JUMPS = (
 )
 _MOST_ACCOUNTS = 100_000
 _MOST_STEPS = 100_000
+_MOST_MARKETS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,10 @@ class Course:
         pool_stop: part of it at or above which deleveraging stops again.
         appetite: value that the pool holds at most, by its balance.
         income: what the market's fees bring the pool in a step, money units.
-        hedged: share of the shorts that hold as many lots long elsewhere.
+        hedged: share of the shorts that hold as many lots long: elsewhere where there is one
+            market, else in the next market of the venue, over one equity (cross margin).
+        markets: how many; traders are spread over them.
+        follows: part of the first market's move without noise that the others take over.
     """
 
     seed: int = 0
@@ -73,6 +77,8 @@ class Course:
     appetite: int = 8_000_000
     income: int = 1_500_000
     hedged: int = 250_000
+    markets: int = 1
+    follows: int = 900_000
 
     def __post_init__(self) -> None:
         """Refuse figures that are out of range.
@@ -93,8 +99,12 @@ class Course:
             "noise": (0, PPM // 10),
             "maintenance": (1, PPM // 2),
             "pool": (0, 10**14),
+            "markets": (1, _MOST_MARKETS),
         }
-        shares = ("reversion", "depth_left", "depth_recovery", "pool_start", "pool_stop", "hedged")
+        shares = (
+            *("reversion", "depth_left", "depth_recovery", "pool_start", "pool_stop"),
+            *("hedged", "follows"),
+        )
         for name, (least, most) in {**bounds, **dict.fromkeys(shares, (0, PPM))}.items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"{name}: expected {least} to {most}, got {getattr(self, name)}")
@@ -122,7 +132,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Traders:
-    """Traders before the crash, n rows; one isolated position each.
+    """Traders before the crash, n rows; one position each.
 
     Attributes:
         lots: (n,) int64, signed, not 0.
@@ -131,6 +141,8 @@ class Traders:
         leverage: (n,) int64, setting, ppm.
         hedge: (n,) int64, signed lots held elsewhere; they are no collateral here.
         reserve: (n,) int64, money elsewhere that a margin call can bring in.
+        market: (n,) int64, or None: all in the first.
+        account: (n,) int64, whose position it is, or None: each his own, isolated.
     """
 
     lots: Int64
@@ -139,6 +151,18 @@ class Traders:
     leverage: Int64
     hedge: Int64
     reserve: Int64
+    market: Int64 | None = None
+    account: Int64 | None = None
+
+    @property
+    def markets(self) -> Int64:
+        """The market of each row."""
+        return np.zeros(len(self.lots), np.int64) if self.market is None else self.market
+
+    @property
+    def accounts(self) -> Int64:
+        """The account of each row."""
+        return np.arange(len(self.lots)) if self.account is None else self.account
 
 
 def draw_traders(course: Course) -> Traders:
@@ -151,7 +175,7 @@ def draw_traders(course: Course) -> Traders:
         course: its figures.
 
     Returns:
-        The traders; even rows are long, odd ones short.
+        The traders; even rows are long, odd ones short, second legs behind them.
     """
     draw = np.random.default_rng([course.seed, 11])
     count = course.accounts
@@ -167,7 +191,7 @@ def draw_traders(course: Course) -> Traders:
     is_hedged = (sign < 0) & (draw.integers(0, PPM, count) < course.hedged)
     reserve = margin * draw.integers(0, 400_000, count) // PPM
     lots = sign * size
-    return Traders(
+    traders = Traders(
         lots=lots,
         entry_value=entry_value,
         margin=margin,
@@ -175,10 +199,61 @@ def draw_traders(course: Course) -> Traders:
         hedge=np.where(is_hedged, -lots, 0),
         reserve=reserve,
     )
+    return traders if course.markets == 1 else _spread(traders, course)
+
+
+def _spread(traders: Traders, course: Course) -> Traders:
+    """Spread traders over the markets; a hedge is a second position of the same account.
+
+    The second leg is entered where the first was, so the two offset each other to the unit at the
+    start; it brings as much margin of its own as the price asks for.
+    """
+    count = len(traders.lots)
+    market = np.arange(count) // 2 % course.markets
+    legs = np.flatnonzero(traders.hedge)
+    own, lots = np.arange(count), traders.hedge[legs]
+    worth = np.abs(lots) * course.price
+    second = {
+        "lots": lots,
+        "entry_value": worth,
+        "margin": worth // PPM * (course.call * 3 // 2),
+        "leverage": traders.leverage[legs],
+        "hedge": np.zeros(len(legs), np.int64),
+        "reserve": np.zeros(len(legs), np.int64),
+        "market": (market[legs] + 1) % course.markets,
+        "account": own[legs],
+    }
+    first = {
+        **{name: getattr(traders, name) for name in list(second)[:4]},
+        "hedge": np.zeros(count, np.int64),
+        "reserve": traders.reserve,
+        "market": market,
+        "account": own,
+    }
+    return Traders(**{name: np.concatenate([first[name], second[name]]) for name in second})
+
+
+def draw_paths(course: Course) -> list[list[int]]:
+    """Draw where the prices would go if nobody were liquidated, market by market.
+
+    Args:
+        course: its figures.
+
+    Returns:
+        For each market one price a step, ticks, at least 1. The first is `draw_path`; the others
+        take over a part of its jumps and have a noise of their own.
+    """
+    paths = [draw_path(course)]
+    for market in range(1, course.markets):
+        draw = np.random.default_rng([course.seed, 12, market])
+        noise: list[int] = draw.integers(-course.noise, course.noise + 1, course.steps).tolist()
+        jumps = {step: size * course.follows // PPM for step, size in course.jumps}
+        paths.append(_walked(course, noise, jumps))
+    return paths
 
 
 def draw_path(course: Course) -> list[int]:
-    """Draw where the price would go if nobody were liquidated.
+    """Draw where the first market's price would go if nobody were liquidated.
 
     Args:
         course: its figures.
@@ -188,7 +263,11 @@ def draw_path(course: Course) -> list[int]:
     """
     draw = np.random.default_rng([course.seed, 12])
     noise: list[int] = draw.integers(-course.noise, course.noise + 1, course.steps).tolist()
-    jumps = dict(course.jumps)
+    return _walked(course, noise, dict(course.jumps))
+
+
+def _walked(course: Course, noise: list[int], jumps: dict[int, int]) -> list[int]:
+    """Walk from the first price."""
     price, path = course.price, []
     for step, move in enumerate(noise):
         price = max(1, price * (PPM + move + jumps.get(step, 0)) // PPM)

@@ -1,5 +1,6 @@
 """A simulation while it runs: what happens in a step, in its order, and what is noted of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -46,7 +47,9 @@ class Notes:
     Attributes:
         cut: lots deleveraged.
         lost: what that cost against the mark.
-        basis: what the lots that a cut has left naked elsewhere were worth at the cut, signed.
+        naked: lots of the other leg that cuts have left alone.
+        basis: what those were worth at the cut, signed; once the account is liquidated, what they
+            had lost by then.
         endowment: profit just before the first deleveraging of his side, 0 or more.
         place: in the queue then, 0 for none.
         queued: lots then.
@@ -56,6 +59,7 @@ class Notes:
 
     cut: Int64
     lost: Int64
+    naked: Int64
     basis: Int64
     endowment: Int64
     place: Int64
@@ -66,7 +70,7 @@ class Notes:
     @classmethod
     def of(cls, count: int) -> "Notes":
         """Begin with nothing noted of `count` traders."""
-        names = ("cut", "lost", "basis", "endowment", "place", "queued", "topped_up")
+        names = ("cut", "lost", "naked", "basis", "endowment", "place", "queued", "topped_up")
         zeros = {name: np.zeros(count, np.int64) for name in names}
         return cls(**zeros, liquidated_at=np.full(count, -1, np.int64))
 
@@ -84,6 +88,7 @@ class Run:
         rows: one a step.
         fills: one a cut.
         lights: of the watched traders, one a step each.
+        prices: of each market, one a step.
     """
 
     course: Course
@@ -94,104 +99,135 @@ class Run:
     rows: list[dict[str, int]] = field(default_factory=list)
     fills: list[tuple[Any, ...]] = field(default_factory=list)
     lights: list[tuple[int, str, int]] = field(default_factory=list)
+    prices: list[tuple[int, int, int]] = field(default_factory=list)
     books: Books = field(init=False)
     notes: Notes = field(init=False)
     rule: ScoreRule = field(init=False)
     watched: Int64 = field(init=False)
     is_active: bool = False
+    is_hedged: NDArray[np.bool_] = field(init=False)
     _now: dict[str, int] = field(default_factory=dict)
-    _target: int = 0
-    _mark_before: int = 0
-    _sides_cut: set[int] = field(default_factory=set)
+    _target: list[int] = field(default_factory=list)
+    _mark_before: list[int] = field(default_factory=list)
+    _sides_cut: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Open the books and choose whose lights are followed."""
         self.books = Books.open(self.traders, self.course)
         self.notes = Notes.of(len(self.traders.lots))
         self.rule = self.venue.score_rule(PPM)
-        self._target = self.course.price
+        self._target = [self.course.price] * self.course.markets
+        self.is_hedged = self._hedged()
         # Spread over the shorts' queue as it is at the start, first and last included.
-        rows = np.flatnonzero(self.books.lots < 0)
+        rows = self._rows(0, -1)
         order = rows[np.argsort(self._ranking(rows).rank, kind="stable")]
         places = np.linspace(0, max(len(order) - 1, 0), min(_WATCHED, len(order)))
         self.watched = order[places.astype(np.int64)]
 
-    def play(self, step: int, target: int) -> None:
+    def _hedged(self) -> NDArray[np.bool_]:
+        """Whether a row is one leg of a hedge: the other elsewhere, or its account's own."""
+        lots, account = self.traders.lots, self.books.account
+        pairs = np.column_stack((account, np.sign(lots)))
+        sides = np.unique(pairs[lots != 0], axis=0)[:, 0]
+        both = np.isin(account, sides[:-1][sides[1:] == sides[:-1]])
+        found: NDArray[np.bool_] = both | (self.traders.hedge != 0)
+        return found
+
+    def _rows(self, market: int, side: int) -> Int64:
+        """Rows with a position on one side of a market."""
+        books = self.books
+        return np.flatnonzero((np.sign(books.lots) == side) & (books.market == market))
+
+    def play(self, step: int, targets: Sequence[int]) -> None:
         """Play one step.
 
         Args:
             step: its number.
-            target: where the path is now, ticks.
+            targets: where the path of each market is now, ticks.
 
         Raises:
             InvariantError: lots or money did not add to zero.
         """
         self._now = {"step": step} | dict.fromkeys(_COUNTED, 0)
-        self._mark_before = self.books.price
-        self._move(step, target)
+        self._mark_before = self.books.price.copy()
+        self._move(step, targets)
         self._call()
         self._shed()
         self._liquidate(step)
         self._light(step)
-        books, naked = self.books, self.naked_lots
+        books = self.books
         self._now |= {
-            "price": books.price,
-            "depth": books.depth,
-            "pool_balance": books.pool.equity(books.price),
-            "pool_lots": books.pool.lots,
+            "price": books.price[0],
+            "depth": books.depth[0],
+            "pool_balance": books.balance,
+            "pool_lots": books.pool[0].lots,
             "active": int(self.is_active),
-            "naked_lots": int(naked.sum()),
-            "naked_exposure": int(naked.sum()) * books.price,
+            "naked_lots": int(self.notes.naked.sum()),
+            "naked_exposure": self.naked_exposure,
             "naked_loss": int(self.naked_loss.sum()),
         }
+        self.prices += [(step, market, price) for market, price in enumerate(books.price)]
         self.rows.append(self._now)
         books.check()
 
     @property
-    def naked_lots(self) -> Int64:
-        """Lots held elsewhere whose other leg a cut has closed, (n,) int64."""
-        naked: Int64 = np.where(self.traders.hedge != 0, self.notes.cut, 0)
-        return naked
+    def naked_exposure(self) -> int:
+        """By how much cuts have made what moves with the markets larger, over all accounts."""
+        books, notes = self.books, self.notes
+        cut = np.sign(self.traders.lots) * notes.naked * books.marks
+        before = books.exposure
+        if books.is_isolated:
+            # One leg stands elsewhere, where nothing is closed: it is what was cut that is alone.
+            return int(np.abs(cut).sum())
+        grown = np.abs(before) - np.abs(before + books.by_account(cut))
+        each = np.unique(books.account, return_index=True)[1]
+        return int(np.maximum(grown, 0)[each].sum())
 
     @property
     def naked_loss(self) -> Int64:
         """What the price has cost the naked legs since their cuts, (n,) int64."""
-        sign = np.sign(self.traders.hedge)
-        loss: Int64 = self.notes.basis - sign * self.naked_lots * self.books.price
+        sign = -np.sign(self.traders.lots)
+        loss: Int64 = self.notes.basis - sign * self.notes.naked * self.books.marks
         return loss
 
-    def _move(self, step: int, target: int) -> None:
-        """Follow the path, close a part of the gap to it, and let the depth recover."""
+    def _move(self, step: int, targets: Sequence[int]) -> None:
+        """Follow the paths, close a part of the gap to them, and let the depths recover."""
         books, course = self.books, self.course
-        moved = books.price * target // self._target
-        moved += (target - moved) * course.reversion // PPM
-        books.price, self._target = max(1, moved), target
+        for market, target in enumerate(targets):
+            moved = books.price[market] * target // self._target[market]
+            moved += (target - moved) * course.reversion // PPM
+            books.price[market], self._target[market] = max(1, moved), target
+            if any(at == step for at, _ in course.jumps):
+                books.depth[market] = course.depth * course.depth_left // PPM
+            else:
+                gap = course.depth - books.depth[market]
+                books.depth[market] += gap * course.depth_recovery // PPM
         largest = int(np.abs(self.traders.lots).max(initial=0))
-        if books.price * largest * PPM >= _MOST:
+        if max(books.price) * largest * PPM >= _MOST:
             raise InputError(
                 f"step {step}: expected the largest position, {largest} lots, to be worth less "
-                f"than {_MOST // PPM}, got a price of {books.price}; use smaller jumps or prices"
+                f"than {_MOST // PPM}, got a price of {max(books.price)}; use smaller jumps or "
+                "prices"
             )
-        books.market.cash -= course.income
-        books.pool.cash += course.income
-        if any(at == step for at, _ in course.jumps):
-            books.depth = course.depth * course.depth_left // PPM
-        else:
-            books.depth += (course.depth - books.depth) * course.depth_recovery // PPM
+        books.street[0].cash -= course.income
+        books.pool[0].cash += course.income
         self._switch()
 
     def _switch(self) -> None:
         """Start deleveraging at the start line, stop it at the stop line; starting goes first."""
-        balance, course = self.books.pool.equity(self.books.price), self.course
+        balance, course = self.books.balance, self.course
         is_below_stop = self.is_active and balance < course.stop_line
         self.is_active = is_below_stop or balance <= course.start_line
 
     def _call(self) -> None:
         """Call for margin whoever is below the call line, and take what his reserve has."""
         books = self.books
-        line = books.value * self.course.call // PPM
+        line = books.gross * self.course.call // PPM
         for row in np.flatnonzero((books.lots != 0) & (books.equity < line)).tolist():
-            paid = books.top_up(row, 2 * int(line[row]) - int(books.equity[row]))
+            wanted = 2 * int(line[row]) - int(books.equity[row])
+            if wanted <= line[row]:
+                continue  # another leg has brought it in
+            paid = books.top_up(row, wanted)
             self.notes.topped_up[row] += paid
             self._now["called"] += 1
             self._now["topped_up"] += paid
@@ -199,77 +235,91 @@ class Run:
     def _shed(self) -> None:
         """Let the pool close a part of what it has taken over."""
         books = self.books
-        lots = min(abs(books.pool.lots), books.depth // _SHED_SHARE)
-        books.trade(books.pool, lots, self.course)
+        for market, held in enumerate(books.pool):
+            lots = min(abs(held.lots), books.depth[market] // _SHED_SHARE)
+            books.trade(market, held, lots, self.course)
 
     def _liquidate(self, step: int) -> None:
         """Liquidate until nobody is below maintenance; each liquidation may bring the next."""
         books = self.books
         while True:
-            line = books.value * self.course.maintenance // PPM
-            rows = np.flatnonzero((books.lots != 0) & (books.equity < line)).tolist()
-            if not rows:
+            line = books.gross * self.course.maintenance // PPM
+            rows = np.flatnonzero((books.lots != 0) & (books.equity < line))
+            if not len(rows):
                 return
-            for row in rows:
-                value = abs(int(books.lots[row])) * books.price
-                if int(books.equity[row]) < value * self.course.maintenance // PPM:
-                    self._close(row, step)
+            for account in dict.fromkeys(books.account[rows].tolist()):
+                legs = np.flatnonzero(books.account == account)
+                first = legs[0]
+                line_now = int(books.gross[first]) * self.course.maintenance // PPM
+                if int(books.equity[first]) < line_now:
+                    self._seize(legs, step)
 
-    def _close(self, row: int, step: int) -> None:
-        """Take one position over and close it: in the book, by the pool, against the others."""
+    def _seize(self, legs: Int64, step: int) -> None:
+        """Take an account's positions over, each with its part of the money, and close them."""
+        books, notes = self.books, self.notes
+        if not books.is_isolated:
+            books.lay_out(legs)
+            notes.basis[legs] = self.naked_loss[legs]
+            notes.naked[legs] = 0
+        held = legs[books.lots[legs] != 0].tolist()
+        notes.liquidated_at[held] = step
+        for row, taken in [(row, books.take_position(row)) for row in held]:
+            self._close(int(books.market[row]), taken, step)
+
+    def _close(self, market: int, taken: Holding, step: int) -> None:
+        """Close one position: in the book, by the pool, against the others."""
         books, course = self.books, self.course
         self._switch()
-        taken = books.take_position(row)
-        self.notes.liquidated_at[row] = step
         size = abs(taken.lots)
         self._now["liquidated"] += 1
         self._now["liquidated_lots"] += size
-        fitting = min(size, books.depth)
+        fitting = min(size, books.depth[market])
         if self.is_active:
-            fitting = self._no_worse(taken, fitting)
+            fitting = self._no_worse(market, taken, fitting)
         part = taken.split(fitting)
-        books.trade(part, fitting, course)
+        books.trade(market, part, fitting, course)
         self._now["book_lots"] += fitting
-        books.pool.add(part)
-        books.pool.add(taken.split(min(abs(taken.lots), self._room())))
+        books.pool[market].add(part)
+        books.pool[market].add(taken.split(min(abs(taken.lots), self._room(market))))
         if taken.lots:
-            self._deleverage(taken, step)
-        books.pool.add(taken)
+            self._deleverage(market, taken, step)
+        books.pool[market].add(taken)
 
-    def _room(self) -> int:
+    def _room(self, market: int) -> int:
         """Give how many lots more the pool may hold."""
         books = self.books
-        balance = books.pool.equity(books.price)
-        held = abs(books.pool.lots) * books.price
-        room = max(0, balance) * self.course.appetite // PPM - held
-        return 0 if self.is_active else max(0, room // books.price)
+        held = sum(
+            abs(one.lots) * price for one, price in zip(books.pool, books.price, strict=True)
+        )
+        room = max(0, books.balance) * self.course.appetite // PPM - held
+        return 0 if self.is_active else max(0, room // books.price[market])
 
-    def _no_worse(self, taken: Holding, most: int) -> int:
+    def _no_worse(self, market: int, taken: Holding, most: int) -> int:
         """Give the most lots whose mean price in the book is no worse than bankruptcy."""
         side, size = (1 if taken.lots > 0 else -1), abs(taken.lots)
         low, high = 0, most
         while low < high:
             lots = (low + high + 1) // 2
-            earned = self.books.proceeds(side, lots, self.course) * size + taken.cash * lots
-            low, high = (lots, high) if earned >= 0 else (low, lots - 1)
+            earned = self.books.proceeds(market, side, lots, self.course) * size
+            low, high = (lots, high) if earned + taken.cash * lots >= 0 else (low, lots - 1)
         return low
 
-    def _deleverage(self, rest: Holding, step: int) -> None:
+    def _deleverage(self, market: int, rest: Holding, step: int) -> None:
         """Close what is left against the other side; what nobody takes stays in `rest`."""
         books, side = self.books, -1 if rest.lots > 0 else 1
-        self._endow(side)
-        self._now["needed"] += max(0, -rest.equity(books.price))
-        rows, candidates = self._candidates(side)
+        self._endow(market, side)
+        self._now["needed"] += max(0, -rest.equity(books.price[market]))
+        rows, candidates = self._candidates(market, side)
         lots = allocate(self.policy, candidates, abs(rest.lots))
         short = abs(rest.lots) - int(lots.sum())
         if short and self.venue.allocation.completion is Completion.ALL_OR_NOTHING:
             lots, short = np.zeros_like(lots), abs(rest.lots)
         self._now["unfilled_lots"] += short
         filled = rest.split(abs(rest.lots) - short) if short < abs(rest.lots) else Holding(0, 0)
-        price = self._settlement_price()
+        price = self._settlement_price(market)
         if price is not None:
             owed = -filled.lots * price
-            books.pool.cash += filled.cash - owed
+            books.pool[market].cash += filled.cash - owed
             filled.cash = owed
         before = int(self.notes.lost.sum())
         for place in np.flatnonzero(lots).tolist():
@@ -279,43 +329,47 @@ class Run:
     def _cut(self, row: int, part: Holding, step: int) -> None:
         """Close one trader's part, and note what it cost him."""
         books, notes = self.books, self.notes
-        closed, lost = abs(part.lots), -part.equity(books.price)
-        side = _SIDES[1 if books.lots[row] > 0 else -1]
+        market, was_long = int(books.market[row]), books.lots[row] > 0
+        mark = books.price[market]
+        closed, lost = abs(part.lots), -part.equity(mark)
         books.reduce(row, part)
         notes.cut[row] += closed
         notes.lost[row] += lost
-        notes.basis[row] += int(np.sign(self.traders.hedge[row])) * closed * books.price
+        if self.is_hedged[row]:
+            notes.naked[row] += closed
+            notes.basis[row] += closed * mark * (-1 if was_long else 1)
         self._now["adl_lots"] += closed
         self._now["adl_accounts"] += 1
-        self.fills.append((step, f"t{row:05d}", side, closed, part.cash, books.price, lost))
+        name, side = f"t{books.account[row]:05d}", _SIDES[1 if was_long else -1]
+        self.fills.append((step, market, name, side, closed, part.cash, mark, lost))
 
-    def _endow(self, side: int) -> None:
+    def _endow(self, market: int, side: int) -> None:
         """Note everybody's profit and place before the first cut of a side."""
-        if side in self._sides_cut:
+        if (market, side) in self._sides_cut:
             return
-        self._sides_cut.add(side)
-        rows = np.flatnonzero(np.sign(self.books.lots) == side)
+        self._sides_cut.add((market, side))
+        rows = self._rows(market, side)
         self.notes.endowment[rows] = np.maximum(self.books.profit[rows], 0)
         self.notes.place[rows] = self._ranking(rows).rank
         self.notes.queued[rows] = np.abs(self.books.lots[rows])
 
-    def _settlement_price(self) -> int | None:
+    def _settlement_price(self, market: int) -> int | None:
         """The price that a cut is settled at; None is the bankruptcy price."""
+        mark = self.books.price[market]
         if self.kind is PriceKind.MARK:
-            return self.books.price
+            return mark
         if self.kind is PriceKind.PREVIOUS_MARK:
-            return self._mark_before
-        is_funded = self.books.pool.cash > 0
+            return self._mark_before[market]
+        is_funded = sum(one.cash for one in self.books.pool) > 0
         is_mark = self.kind is PriceKind.MARK_UNTIL_DEPLETED and is_funded
-        return self.books.price if is_mark else None
+        return mark if is_mark else None
 
-    def _candidates(self, side: int) -> tuple[Int64, Candidates]:
+    def _candidates(self, market: int, side: int) -> tuple[Int64, Candidates]:
         """Everybody of a side with a place in its queue, and his row."""
         books = self.books
-        rows = np.flatnonzero(np.sign(books.lots) == side)
+        rows = self._rows(market, side)
         rank = self._ranking(rows).rank
         rows, rank = rows[rank > 0], rank[rank > 0]
-        exposed = books.lots + self.traders.hedge
         return rows, Candidates(
             lots=np.abs(books.lots[rows]),
             ids=rows,
@@ -323,22 +377,27 @@ class Run:
             profit=books.profit[rows],
             equity=books.equity[rows],
             value=books.value[rows],
-            exposure=exposed[rows] * books.price,
-            unit=Fraction(side * books.price),
+            exposure=books.exposure[rows],
+            unit=Fraction(side * books.price[market]),
         )
 
     def _ranking(self, rows: Int64) -> ranking.Ranking:
         """Places of some traders of one side; ties of the score go by their numbers."""
         columns, accounts = self._columns(rows)
-        rate = ranking.Rate(mark_num=self.books.price)
-        return ranking.rank(columns, rate, rule=self.rule, accounts=accounts, threads=1)
+        return ranking.rank(columns, self._rate(rows), rule=self.rule, accounts=accounts, threads=1)
+
+    def _rate(self, rows: Int64) -> ranking.Rate:
+        """The mark of the market that the rows are in."""
+        market = int(self.books.market[rows[0]]) if len(rows) else 0
+        return ranking.Rate(mark_num=self.books.price[market])
 
     def _columns(self, rows: Int64) -> tuple[ranking.Columns, ranking.Accounts]:
-        """Traders as the kernel takes them; each is judged on the margin of his one position."""
+        """Positions as the kernel takes them; all of the account's equity stands behind each."""
         books, count = self.books, len(rows)
         entry, lots = books.entry_value[rows], books.lots[rows]
-        margin = books.equity[rows] - books.profit[rows]
-        upkeep = books.value[rows] * self.course.maintenance // PPM
+        equity = books.equity[rows]
+        margin = equity - books.profit[rows]
+        upkeep = books.gross[rows] * self.course.maintenance // PPM
         places = np.arange(count, dtype=np.uint32)
         columns = ranking.Columns(
             lots=lots,
@@ -355,20 +414,18 @@ class Run:
             profit_value=np.sign(lots) * entry,
             created_at=rows,
         )
-        accounts = ranking.Accounts(
-            equity=books.equity[rows], maintenance_margin=upkeep, wallet_balance=margin
-        )
+        accounts = ranking.Accounts(equity=equity, maintenance_margin=upkeep, wallet_balance=margin)
         return columns, accounts
 
     def _light(self, step: int) -> None:
         """Note the lights of the watched traders."""
-        rows = np.flatnonzero(self.books.lots < 0)
+        rows = self._rows(0, -1)
         shown = np.zeros(len(self.books.lots), np.uint8)
         if len(rows):
             columns, accounts = self._columns(rows)
             shown[rows] = ranking.lights(
                 columns,
-                ranking.Rate(mark_num=self.books.price),
+                self._rate(rows),
                 rule=self.rule,
                 accounts=accounts,
                 bands=self.venue.lights.bands,

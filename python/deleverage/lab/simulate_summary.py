@@ -25,7 +25,7 @@ SUMMARY = {
         (
             *("liquidated", "liquidated_later", "adl_lots", "cut_accounts", "unfilled_lots"),
             *("needed", "lost", "overshoot", "undershoot", "pool_low", "pool_end", "uncovered"),
-            *("naked_lots", "naked_peak", "naked_worst"),
+            *("naked_lots", "naked_peak", "naked_worst", "naked_liquidated"),
         ),
         _INT,
     ),
@@ -37,7 +37,8 @@ SUMMARY = {
 """One row a venue and policy. liquidated_later: traders liquidated after the first wave, in which
 all policies stand on the same ground; lost: what the cuts cost against the mark; pool_low and
 pool_end: balance of the pool; uncovered: by how much it was below zero at worst; naked_peak and
-naked_worst: largest value of naked legs, and the most they had lost at any step; the rest as in
+naked_worst: largest value of naked legs, and the most they had lost at any step; naked_liquidated:
+accounts that were hedged, lost lots of a leg to a cut, and were liquidated later; the rest as in
 `metrics`, of what each trader lost by cuts against his endowment."""
 
 
@@ -50,8 +51,7 @@ def waves(simulation: Simulation) -> pl.DataFrame:
     Returns:
         See `WAVES`.
     """
-    steps = simulation.steps
-    price = dict(zip(steps["step"].to_list(), steps["price"].to_list(), strict=True))
+    steps, prices = simulation.steps, simulation.prices
     found: list[dict[str, object]] = []
     for group in _runs(steps.filter(pl.col("adl_lots") > 0)["step"].to_list()):
         first, last = group[0], group[-1]
@@ -59,7 +59,10 @@ def waves(simulation: Simulation) -> pl.DataFrame:
         fills = simulation.fills.filter(pl.col("step").is_between(first, last))
         # A short's lots were bought back: they would be worth the later mark, his cash is spent.
         sign = pl.when(pl.col("side") == "short").then(1).otherwise(-1)
-        markout = -fills.select((pl.col("cash") + sign * pl.col("lots") * price[last]).sum()).item()
+        ended = fills.join(prices.filter(pl.col("step") == last).drop("step"), on="market")
+        markout = -ended.select(
+            (pl.col("cash") + sign * pl.col("lots") * pl.col("price")).sum()
+        ).item()
         needed, executed = int(within["needed"].sum()), max(0, int(markout))
         found.append(
             {
@@ -94,7 +97,7 @@ def tidy(simulations: Sequence[Simulation], name: str) -> pl.DataFrame:
 
     Args:
         simulations: at least one.
-        name: `steps`, `accounts`, `fills`, `lights`, `waves` or `summary`.
+        name: `steps`, `accounts`, `fills`, `lights`, `prices`, `waves` or `summary`.
 
     Returns:
         The table with venue and policy as its first columns.
@@ -102,7 +105,7 @@ def tidy(simulations: Sequence[Simulation], name: str) -> pl.DataFrame:
     Raises:
         InputError: there is no simulation, or no such table.
     """
-    known = ("summary", "steps", "accounts", "fills", "lights", "waves")
+    known = ("summary", "steps", "accounts", "fills", "lights", "prices", "waves")
     if not simulations or name not in known:
         raise InputError(f"table: expected one of {', '.join(known)}, got {name!r}")
     if name == "summary":
@@ -153,6 +156,7 @@ def _row(one: Simulation) -> dict[str, object]:
         "naked_lots": steps["naked_lots"].max(),
         "naked_peak": steps["naked_exposure"].max(),
         "naked_worst": max(0, int(steps["naked_loss"].max())),  # type: ignore[arg-type]
+        "naked_liquidated": _liquidated_after_a_cut(accounts),
         "participation": metrics.participation(lost, endowment),
         "max_haircut": float(haircuts.max(initial=0.0)),
         "gini": metrics.gini(lost),
@@ -160,3 +164,10 @@ def _row(one: Simulation) -> dict[str, object]:
         "concentration": metrics.concentration(lost),
         "revenue_lost": metrics.revenue_lost(haircuts, endowment),
     }
+
+
+def _liquidated_after_a_cut(accounts: pl.DataFrame) -> int:
+    """Hedged accounts that lost lots of a leg to a cut, and were liquidated."""
+    by_account = accounts.filter("is_hedged").group_by("account")
+    ended = by_account.agg(pl.col("cut_lots").sum(), pl.col("liquidated_at").is_not_null().any())
+    return ended.filter(pl.col("cut_lots") > 0, pl.col("liquidated_at")).height
