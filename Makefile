@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-lab test soak lint format types bench lock ci clean
+.PHONY: help setup demo demo-lab test soak walk lint format types bench lock ci clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -31,6 +31,9 @@ demo-lab: $(BUILT) ## Generate a crash of a million rows, replay it under five p
 
 soak: $(BUILT) ## Random events over every edition, each guarantee checked after each (EVENTS=40000).
 	cd tests && SOAK_EVENTS=$(or $(EVENTS),40000) ../$(BIN)/python -m soak
+
+walk: $(BUILT) ## Random operations on a kept book beside its twin (OPERATIONS=1000000).
+	cd tests && WALK_OPERATIONS=$(or $(OPERATIONS),1000000) ../$(BIN)/python -m long_walk
 
 test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
 	cargo test --locked --quiet
