@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-lab kill test soak lint format types bench lock ci clean
+.PHONY: help setup demo demo-lab test soak kill walk lint format types bench lock ci clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -34,6 +34,9 @@ soak: $(BUILT) ## Random events over every edition, each guarantee checked after
 
 kill: $(BUILT) ## Kill writers of a journal and engines in mid-commit, and look for what is lost (KILLS=200).
 	KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -s -k kill tests/test_journal_faults.py tests/test_engine_kill.py
+
+walk: $(BUILT) ## Random operations on a kept book beside its twin (OPERATIONS=1000000).
+	cd tests && WALK_OPERATIONS=$(or $(OPERATIONS),1000000) ../$(BIN)/python -m long_walk
 
 test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
 	cargo test --locked --quiet

@@ -25,11 +25,13 @@ pub mod band;
 pub mod bound;
 pub mod coefficients;
 pub mod edges;
+pub mod estimate;
 pub mod index;
 mod keep;
 pub mod pools;
 mod reads;
 pub mod table;
+pub mod tally;
 mod writes;
 
 pub use reads::{Cut, Edge, Order};

@@ -1,6 +1,5 @@
 """The kept book beside the stateless verbs and the oracle: same ids, lots, places and lights."""
 
-import os
 from dataclasses import replace
 from itertools import pairwise
 from threading import Thread
@@ -16,18 +15,17 @@ import deleverage as dl
 from deleverage import ranking
 from deleverage.book import Book
 from deleverage.errors import InputError
-from deleverage.lab.bench_ticks import measure_ticks
 from deleverage.lab.books import generate
 from deleverage.model.rules import Basis, Factor, Loss, Scope, ScoreRule
+from long_walk import EPISODE, walk
 from oracle import Book as Twin
 from oracle import queue, select
 from strategies import OWN_MARGIN, accounts_of, books, columns_of
 from walks import SIDES, Walk
 
-STEPS = int(os.environ.get("BOOK_WALK_STEPS", "20000"))
-"""Steps of the long walk in all; a million takes minutes."""
+OPERATIONS = 20_000
+"""Of the walk in all; `make walk` takes as many as are wanted."""
 
-EPISODE = 80
 BITMEX = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.BANKRUPTCY_DISTANCE, loss=Loss.DIVIDE)
 POOLED = ScoreRule(
     basis=Basis.ENTRY_VALUE,
@@ -42,20 +40,10 @@ MAINTAINED = replace(BITMEX, factor=Factor.MAINTENANCE_OVER_EQUITY)
 
 def test_a_long_walk_never_differs() -> None:
     """Ticks, jumps, changes and removals under every rule: each answer is the stateless one."""
-    kept = 0
-    for seed in range(max(1, STEPS // EPISODE)):
-        walk = Walk(seed, rows=(1, 5, 40, 120)[seed % 4], markets=1 + seed % 3)
-        for _ in range(EPISODE):
-            verb = walk.rng.integers(10)
-            if verb < 6:
-                walk.tick()
-            elif verb < 8:
-                walk.change()
-            kept += walk.assert_select()
-            if walk.rng.integers(10) == 0:
-                walk.assert_places()
+    tally = walk(OPERATIONS)
 
-    assert kept > STEPS // EPISODE
+    assert {} == tally.differing
+    assert tally.kept > OPERATIONS // EPISODE
 
 
 def arrays(columns: object, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -469,18 +457,3 @@ def test_a_book_says_what_it_holds() -> None:
     assert book.nbytes >= 4 * 32
     assert "account" not in book.snapshot().columns
     assert OWN_MARGIN == ranking.OWN_MARGIN
-
-
-def test_a_course_of_ticks_is_measured() -> None:
-    """A run reports each course, and a table and a dictionary of the same figures."""
-    report = measure_ticks(3_000, ticks=8)
-
-    assert [(line.share, line.is_ordered) for line in report.lines] == [
-        (1000, False),
-        (1000, True),
-        (100, False),
-        (100, True),
-    ]
-    assert all(line.rebuilds <= 8 and line.selected for line in report.lines)
-    assert report.to_dict()["positions"] == 3_000
-    assert "| 1/1000 | queue |" in report.to_markdown()

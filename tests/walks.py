@@ -45,6 +45,7 @@ class Twin:
         rates: of each market.
         accounts: rows of the account table.
         is_derived: equity is the wallet plus each position's rounded profit.
+        is_plain: there are no tiers and no owners.
         rows: positions by id.
     """
 
@@ -52,13 +53,15 @@ class Twin:
     rates: list[tuple[int, int, bool]]
     accounts: list[dict[str, int]]
     is_derived: bool
+    is_plain: bool = False
     rows: dict[int, Row] = field(default_factory=dict)
 
     def columns(self, rows: Mapping[int, Row], *, has_market: bool = True) -> dict[str, Any]:
         """Arrays of some positions, every column of them."""
         names = ("lots", "entry_value", *MONEY, "leverage", "profit_lots", "profit_value")
         kinds: dict[str, Any] = dict.fromkeys((*names, "created_at"), np.int64)
-        kinds |= {"account": np.uint32, "owner": np.uint32, "tier": np.uint8}
+        kinds |= {"account": np.uint32}
+        kinds |= {} if self.is_plain else {"owner": np.uint32, "tier": np.uint8}
         kinds |= {"market": np.uint32} if has_market else {}
         found = {
             name: np.array([row[name] for row in rows.values()], kind)
@@ -109,7 +112,13 @@ class Walk:
     """A book and its twin, and what may happen to both."""
 
     def __init__(
-        self, seed: int, *, rows: int, markets: int = 2, rule: ScoreRule | None = None
+        self,
+        seed: int,
+        *,
+        rows: int,
+        markets: int = 2,
+        rule: ScoreRule | None = None,
+        is_plain: bool = False,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         rng = self.rng
@@ -122,8 +131,13 @@ class Walk:
         ]
         accounts = [self.account() for _ in range(max(2, rows // 4))]
         self.twin = Twin(
-            rule=rule, rates=rates, accounts=accounts, is_derived=bool(rng.integers(2))
+            rule=rule,
+            rates=rates,
+            accounts=accounts,
+            is_derived=bool(rng.integers(2)),
+            is_plain=is_plain,
         )
+        self.scale = self.random_scale() if is_plain else None
         self.start = list(rates)
         for _ in range(rows):
             self.twin.rows[self.fresh_id()] = self.row()
@@ -289,8 +303,6 @@ class Walk:
                 accounts=given["accounts"],
                 threads=1,
             )
-            tiers = columns.tier
-            assert tiers is not None
             assert head.position_id.tolist() == ids[order].tolist()
         return head.is_kept
 
@@ -315,14 +327,19 @@ class Walk:
         assert self.book.rank_of(int(ids[row])) == ranked.rank[row]
         self.assert_lights(market, side, columns, given)
 
+    def random_scale(self) -> dict[str, Any]:
+        """Bands and weight of lights; accounts count where rows have owners."""
+        weights = ["quantity", "entries", *([] if self.twin.is_plain else ["accounts"])]
+        return {
+            "bands": int(self.rng.choice([1, 2, 5, 5, 7])),
+            "weight": str(self.rng.choice(weights)),
+        }
+
     def assert_lights(
         self, market: int, side: str, columns: ranking.Columns, given: dict[str, Any]
     ) -> None:
         """Lights of some positions and of all are the stateless ones."""
-        scale = {
-            "bands": int(self.rng.choice([1, 2, 5, 5, 7])),
-            "weight": str(self.rng.choice(["quantity", "entries", "accounts"])),
-        }
+        scale = self.scale or self.random_scale()
         expected = ranking.lights(columns, threads=1, **given, **scale)
         ids = columns.position_id
         assert ids is not None

@@ -23,8 +23,9 @@ const LOWER: f64 = 1.0 - 1.0 / (1u64 << 20) as f64;
 const FARTHEST: f64 = (1u64 << 16) as f64;
 /// More than the roundings of a score in wide floats.
 const OUTWARD: f64 = 1.0 / (1u64 << 30) as f64;
-/// Larger prices are no numbers here: their rows are always kept.
-const LARGEST: f64 = (1u64 << 63) as f64;
+/// Prices beyond this, and entries below one over it, are no numbers here: nothing is told of their
+/// rows.
+const LARGEST: f64 = (1u64 << 40) as f64;
 /// Added for a vertex that is off by a rounding, in units of the mark squared.
 const VERTEX: f32 = 1.0 / (1u64 << 42) as f32;
 
@@ -137,6 +138,24 @@ impl Coefficients {
         self.bankruptcy.swap_remove(row);
     }
 
+    /// Entry and bankruptcy value of a lot of each row, in units of [`Self::unit`].
+    #[must_use]
+    pub fn prices(&self) -> (&[f32], &[f32]) {
+        (&self.entry, &self.bankruptcy)
+    }
+
+    /// Value of a lot that counts as one.
+    #[must_use]
+    pub fn unit(&self) -> f64 {
+        self.unit
+    }
+
+    /// Whether the section gains as the mark rises.
+    #[must_use]
+    pub fn rises(&self) -> bool {
+        self.direction > 0.0
+    }
+
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -150,7 +169,7 @@ impl Coefficients {
         let bankruptcy = entry - self.direction * margin;
         let rises = self.direction > 0.0;
         let (entry, bankruptcy) = (entry / lots, bankruptcy / lots);
-        if entry.max(bankruptcy.abs()) > LARGEST {
+        if entry.max(bankruptcy.abs()) > LARGEST || entry < 1.0 / LARGEST {
             return (f32::NAN, f32::NAN);
         }
         // Every form falls with the entry and rises with the bankruptcy value where the row gains

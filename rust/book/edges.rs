@@ -2,23 +2,31 @@
 //!
 //! The edge of band j is the first entry whose cumulative weight passes j/n of the whole: an entry
 //! stands behind as many edges as it does not precede. After a small move of the mark each edge is
-//! near where it was: one pass sums what lies before a window around its last score, and only the
-//! rows within are ordered. Where an edge has left its window, the queue is sorted.
+//! near where it was: one pass over the screening column sums what surely lies before a window
+//! around its last score, and only the rows that may lie within are scored. Where an edge has left
+//! its window, or there is no such column, the group is binned as the stateless lights are; with
+//! tiers, or where accounts count, the queue is sorted.
 
 use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
+use crate::bands::{Group, Rows};
+use crate::bins::Measure;
+use crate::book::estimate::{BLOCK, Block, Estimate};
+use crate::book::tally::{MOST, ONES, Show, Sums};
+use crate::book::value;
+use crate::columns::Rate;
 use crate::error::Result;
 use crate::groups::Groups;
-use crate::lane::{LANE, Lane, Span, nice_error, with_lane};
+use crate::keys::{Keys, Rates, values};
+use crate::lane::{LANE, Span, nice_error, with_lane};
 use crate::lights::{Weight, light};
-use crate::load::Values;
 use crate::queue::Candidate;
 use crate::rank::{Venue, queues};
 use crate::score::Scorer;
 use crate::select::CHUNK;
-use crate::simd::{Task, dispatch};
+use crate::simd::{dispatch, prefetch};
 
 /// What lights share out, and in how many bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +37,13 @@ pub struct Scale {
     pub weight: Weight,
 }
 
-/// Sides with fewer rows are sorted.
-const FEW: usize = 512;
-/// How many of its last moves around its last score an edge is looked for, first and then.
-const MOVES: [f64; 2] = [3.0, 24.0];
+/// How many of its last misses around where it is expected an edge is looked for, first and then.
+const MISSES: [f64; 2] = [3.0, 24.0];
+/// What is left of a miss that was larger than the last.
+const FADING: f64 = 0.8;
+/// Rows for each one that may be scored before binning is as quick.
+const ROWS_A_SCORE: usize = 8;
+const FEWEST_SCORES: usize = 256;
 
 /// The first entry of each band but the first, where there is one.
 #[derive(Debug, Clone)]
@@ -43,8 +54,51 @@ pub struct Edges {
     pub scale: Scale,
     /// Best first; several bands may begin with one entry.
     pub firsts: Vec<Option<Candidate>>,
-    /// How far each score has moved since the edges before.
-    moves: Vec<f64>,
+    /// Value of a lot that they were found at.
+    value: f64,
+    drifts: Vec<Drift>,
+}
+
+/// How the score of an edge follows the mark.
+#[derive(Debug, Clone, Copy)]
+struct Drift {
+    /// Products of moves of score and mark, and squares of the mark's, older ones fading: their
+    /// quotient is the slope of the line through them.
+    sums: (f64, f64),
+    /// How far the edge was from where it was expected; infinite where that is not known yet.
+    miss: f64,
+}
+
+impl Drift {
+    const UNKNOWN: Self = Self { sums: (0.0, 0.0), miss: f64::INFINITY };
+
+    /// The score expected after the value of a lot changed by `by`; no number without a slope.
+    fn expected(self, was: f64, by: f64) -> f64 {
+        was + self.sums.0 / self.sums.1 * by
+    }
+
+    /// What is known once the score has become another.
+    fn learn(self, was: f64, is: f64, by: f64) -> Self {
+        let miss = (is - self.expected(was, by)).abs();
+        let faded = if self.miss.is_finite() { miss.max(FADING * self.miss) } else { miss };
+        let sums = (FADING * self.sums.0 + (is - was) * by, FADING * self.sums.1 + by * by);
+        Self { sums, miss: if miss.is_nan() { f64::INFINITY } else { faded } }
+    }
+
+    /// Where the edge is expected, and how far from there it is looked for.
+    fn window(self, was: f64, by: f64, misses: f64) -> (f64, f64) {
+        let expected = self.expected(was, by);
+        let miss = if self.miss.is_finite() { misses * self.miss } else { (expected - was).abs() };
+        (expected, miss.max(64.0 * nice_error(was)))
+    }
+}
+
+/// One side of one market, and what its column tells of it.
+pub struct Ranked<'a> {
+    /// The side, as the stateless kernel takes it.
+    pub venue: Venue<'a>,
+    /// Where scores lie.
+    pub estimate: Option<Estimate<'a>>,
 }
 
 /// Where an edge is looked for, what lies before, and what is there.
@@ -64,130 +118,157 @@ impl Edges {
     ///
     /// # Errors
     /// A value is out of range.
-    pub fn new(venue: &Venue<'_>, scale: Scale, version: u64, old: Option<&Self>) -> Result<Self> {
-        let near = old
-            .filter(|old| old.scale == scale)
-            .and_then(|old| MOVES.iter().find_map(|moves| old.near(venue, *moves)));
-        let mut found = match near {
-            Some(firsts) => Self { version, scale, firsts, moves: Vec::new() },
-            None => Self::sorted(venue, scale, version)?,
+    pub fn new(
+        ranked: &Ranked<'_>,
+        scale: Scale,
+        version: u64,
+        old: Option<&Self>,
+    ) -> Result<Self> {
+        let old = old.filter(|old| old.scale == scale);
+        let near = old.and_then(|old| MISSES.iter().find_map(|misses| old.near(ranked, *misses)));
+        if let Some(firsts) = near {
+            return Ok(Self::made(firsts, scale, version, (ranked.venue.rates[0], old)));
+        }
+        let mut lights = vec![0; ranked.venue.columns.len()];
+        Self::lit(&ranked.venue, scale, version, old, &mut lights)
+    }
+
+    /// Finds the edges and lights all rows on the way.
+    ///
+    /// # Errors
+    /// A value is out of range.
+    pub fn lit(
+        venue: &Venue<'_>,
+        scale: Scale,
+        version: u64,
+        old: Option<&Self>,
+        lights: &mut [u8],
+    ) -> Result<Self> {
+        let firsts = match binned(venue, scale, lights)? {
+            Some(firsts) => firsts,
+            None => sorted(venue, scale, lights)?,
         };
-        let was = |place: usize| old.and_then(|old| old.firsts.get(place).copied().flatten());
-        let pairs = found.firsts.iter().enumerate().map(|(place, first)| (*first, was(place)));
-        found.moves = pairs
-            .enumerate()
-            .map(|(place, pair)| match pair {
-                (Some(first), Some(was)) => {
-                    let last = old.map_or(0.0, |old| old.moves[place]);
-                    (first.key - was.key).abs().max(0.9 * last)
-                }
-                _ => 0.0,
-            })
-            .collect();
-        Ok(found)
+        let old = old.filter(|old| old.scale == scale);
+        Ok(Self::made(firsts, scale, version, (venue.rates[0], old)))
     }
 
-    fn sorted(venue: &Venue<'_>, scale: Scale, version: u64) -> Result<Self> {
-        let groups = Groups::new(venue.columns.len(), None, venue.rates)?;
-        let mut firsts = vec![None; usize::from(scale.bands) - 1];
-        for segment in &groups.segments {
-            for queue in queues(venue, &groups, segment)? {
-                let weights = weights(venue, scale.weight, &queue);
-                let whole: i128 = weights.iter().sum();
-                let mut cumulative = 0;
-                for (candidate, weight) in queue.iter().zip(weights) {
-                    cumulative += weight;
-                    let behind = scale.bands - light(cumulative, whole, scale.bands);
-                    for first in &mut firsts[..usize::from(behind)] {
-                        first.get_or_insert(*candidate);
-                    }
-                }
-            }
-        }
-        Ok(Self { version, scale, firsts, moves: Vec::new() })
+    fn made(
+        firsts: Vec<Option<Candidate>>,
+        scale: Scale,
+        version: u64,
+        (rate, old): (Rate, Option<&Self>),
+    ) -> Self {
+        let value = value(rate);
+        let drift = |(place, first): (usize, &Option<Candidate>)| {
+            let old = old?;
+            let (was, is) = (old.firsts[place].as_ref()?.key, first.as_ref()?.key);
+            Some(old.drifts[place].learn(was, is, value - old.value))
+        };
+        let drifts = firsts.iter().enumerate().map(|one| drift(one).unwrap_or(Drift::UNKNOWN));
+        let drifts = drifts.collect();
+        Self { version, scale, firsts, value, drifts }
     }
 
-    /// The edges where they are near these; none where one is not, or the scale is not by rows.
-    fn near(&self, venue: &Venue<'_>, moves: f64) -> Option<Vec<Option<Candidate>>> {
-        let columns = &venue.columns;
-        let by_owner = self.scale.weight == Weight::Accounts && columns.owner.is_some();
-        let is_small = columns.len() < FEW || self.firsts.len() > MOST;
-        if is_small || columns.tier.is_some() || by_owner {
-            return None;
-        }
-        let window = |(first, moved): (&Option<Candidate>, &f64)| {
-            let key = first.as_ref()?.key;
-            let by = (moves * moved).max(64.0 * nice_error(key));
-            Some(Window { high: key + by, low: key - by, before: 0, within: Vec::new() })
+    /// The edges where they are near these; none where one is not, or nothing tells which are.
+    fn near(&self, ranked: &Ranked<'_>, misses: f64) -> Option<Vec<Option<Candidate>>> {
+        let estimate = ranked.estimate.as_ref().filter(|_| self.firsts.len() <= MOST)?;
+        let moved = value(ranked.venue.rates[0]) - self.value;
+        let window = |(first, drift): (&Option<Candidate>, &Drift)| {
+            let (key, by) = drift.window(first.as_ref()?.key, moved, misses);
+            let window = Window { high: key + by, low: key - by, before: 0, within: Vec::new() };
+            (key + by).is_finite().then_some(window)
         };
         let windows: Option<Vec<Window>> =
-            self.firsts.iter().zip(&self.moves).map(window).collect();
-        let (scorer, windows) = (venue.scorer(0), windows?);
-        let starts: Vec<usize> = (0..columns.len()).step_by(CHUNK).collect();
+            self.firsts.iter().zip(&self.drifts).map(window).collect();
+        let (scorer, windows) = (ranked.venue.scorer(0), windows?);
+        let starts: Vec<usize> = (0..estimate.len()).step_by(CHUNK).collect();
         let parts = starts.par_iter().map(|&start| {
-            let end = columns.len().min(start + CHUNK);
-            with_lane(|lane| self.tally(&scorer, start..end, &windows, lane))
+            let end = estimate.len().min(start + CHUNK);
+            self.tally(&scorer, estimate, start..end, &windows)
         });
-        let empty = || (0, windows.clone());
-        let (whole, mut windows) = parts.reduce(empty, add);
+        let both = |a: Option<Tally>, b: Option<Tally>| Some(add(a?, b?));
+        let (whole, mut windows) = parts.reduce_with(both)??;
         let edge = |(place, window): (usize, &mut Window)| {
             let need =
                 (place as i128 + 1) * whole / i128::from(self.scale.bands) + 1 - window.before;
-            let weight = |c: &Candidate| self.weigh(scorer.size(c));
-            let within: i128 = window.within.iter().map(weight).sum();
-            if need <= 0 || need > within {
-                return None;
-            }
-            let (cut, _) = scorer.find_cut(&mut window.within, need, weight);
-            let first = window.within[cut];
-            // Who might change places with it in doubt has to have been among those within.
-            let doubt = 8.0 * nice_error(first.key);
-            let is_inside = first.key + doubt < window.high && first.key - doubt > window.low;
-            is_inside.then_some(Some(first))
+            window.edge(&scorer, need, |c| self.weigh(scorer.size(c)))
         };
-        windows.iter_mut().enumerate().map(edge).collect()
+        windows.iter_mut().enumerate().map(|one| edge(one).map(Some)).collect()
     }
 
     fn weigh(&self, lots: i128) -> i128 {
         if self.scale.weight == Weight::Quantity { lots } else { 1 }
     }
 
+    /// What some rows hold; none where too many of them would have to be scored.
     fn tally(
         &self,
         scorer: &Scorer<'_>,
+        estimate: &Estimate<'_>,
         rows: std::ops::Range<usize>,
         windows: &[Window],
-        lane: &mut Lane,
-    ) -> Tally {
+    ) -> Option<Tally> {
         let (mut whole, mut found) = (0i128, windows.to_vec());
-        let by_lots = self.scale.weight == Weight::Quantity;
-        let bounds: Vec<(f64, f64)> = windows.iter().map(|w| (w.high, w.low)).collect();
-        let end = rows.end;
-        for at in rows.step_by(LANE) {
-            let span = Span::Run(at, LANE.min(end - at));
-            scorer.evaluate(span, lane);
-            for place in 0..span.len() {
-                if lane.is_nice[place] == 0 {
-                    let key = scorer.key(lane, place, at + place);
-                    lane.key[place] = key.unwrap_or(f64::NEG_INFINITY);
-                }
+        let bounds: Vec<(f32, f32)> = windows.iter().map(|w| outward(w.high, w.low)).collect();
+        let (mut block, mut open) = (Block::UNKNOWN, Vec::new());
+        let most = FEWEST_SCORES.max(rows.len() / ROWS_A_SCORE);
+        for at in rows.clone().step_by(BLOCK) {
+            let end = rows.end.min(at + BLOCK);
+            let ahead = end..rows.end.min(end + BLOCK);
+            prefetch(scorer.columns.lots, ahead.clone());
+            estimate.fetch(ahead);
+            estimate.fill(scorer.level, at..end, &mut block);
+            let lots = match self.scale.weight {
+                Weight::Quantity => &scorer.columns.lots[at..end],
+                _ => &ONES[..end - at],
+            };
+            let sums = Sums { block: &mut block, lots, bounds: &bounds, at, open: &mut open };
+            let sums = dispatch(scorer.level, sums);
+            if open.len() > most {
+                return None;
             }
-            let mut sizes = [1i64; LANE];
-            if by_lots {
-                sizes[..span.len()].copy_from_slice(&scorer.columns.lots[at..at + span.len()]);
-            }
-            lane.key[span.len()..].fill(f64::NEG_INFINITY);
-            let keys = &lane.key;
-            let sums = dispatch(scorer.level, Sums { keys, sizes: &sizes, bounds: &bounds });
             whole += i128::from(sums.whole);
-            for (place, window) in found.iter_mut().enumerate() {
-                window.before += i128::from(sums.before[place]);
-                if sums.is_within >> place & 1 == 1 {
-                    window.collect(scorer, at, span.len(), lane);
-                }
+            for (window, before) in found.iter_mut().zip(sums.before) {
+                window.before += i128::from(before);
             }
         }
-        (whole, found)
+        for candidate in scored(scorer, &open).into_iter().flatten() {
+            let weight = self.weigh(scorer.size(&candidate));
+            whole += weight;
+            for window in &mut found {
+                window.take(candidate, weight);
+            }
+        }
+        Some((whole, found))
+    }
+
+    /// Lights rows from `start` on; these have to be their edges.
+    pub fn show(&self, ranked: &Ranked<'_>, start: usize, lights: &mut [u8]) {
+        let scorer = ranked.venue.scorer(0);
+        let mut open = Vec::new();
+        if let Some(estimate) = ranked.estimate.as_ref().filter(|_| self.firsts.len() <= MOST) {
+            let doubt = |first: &Candidate| {
+                let by = 8.0 * nice_error(first.key);
+                outward(first.key + by, first.key - by)
+            };
+            let bounds: Vec<(f32, f32)> = self.firsts.iter().flatten().map(doubt).collect();
+            let mut block = Block::UNKNOWN;
+            for (turn, lights) in lights.chunks_mut(BLOCK).enumerate() {
+                let at = start + turn * BLOCK;
+                estimate.fetch(at + lights.len()..at + lights.len() + BLOCK);
+                estimate.fill(scorer.level, at..at + lights.len(), &mut block);
+                let bands = self.scale.bands;
+                let show =
+                    Show { block: &block, bounds: &bounds, bands, at, lights, open: &mut open };
+                dispatch(scorer.level, show);
+            }
+        } else {
+            open.extend((start..start + lights.len()).map(|row| row as u32));
+        }
+        for (&row, found) in open.iter().zip(scored(&scorer, &open)) {
+            let light = found.map_or(0, |candidate| self.light(&scorer, &candidate));
+            lights[row as usize - start] = light;
+        }
     }
 
     /// The light of an entry.
@@ -200,6 +281,35 @@ impl Edges {
     }
 }
 
+impl Window {
+    fn take(&mut self, candidate: Candidate, weight: i128) {
+        if candidate.key > self.high {
+            self.before += weight;
+        } else if candidate.key >= self.low {
+            self.within.push(candidate);
+        }
+    }
+
+    /// The candidate in which the need is reached; none where it may be one that is not here.
+    fn edge(
+        &mut self,
+        scorer: &Scorer<'_>,
+        need: i128,
+        weight: impl Fn(&Candidate) -> i128,
+    ) -> Option<Candidate> {
+        let within: i128 = self.within.iter().map(&weight).sum();
+        if need <= 0 || need > within {
+            return None;
+        }
+        let (cut, _) = scorer.find_cut(&mut self.within, need, weight);
+        let first = self.within[cut];
+        // Who might change places with it in doubt has to have been among those within.
+        let doubt = 8.0 * nice_error(first.key);
+        let is_inside = first.key + doubt < self.high && first.key - doubt > self.low;
+        is_inside.then_some(first)
+    }
+}
+
 /// Adds what two parts found.
 fn add((whole, mut windows): Tally, (more, others): Tally) -> Tally {
     for (window, mut other) in windows.iter_mut().zip(others) {
@@ -209,58 +319,78 @@ fn add((whole, mut windows): Tally, (more, others): Tally) -> Tally {
     (whole + more, windows)
 }
 
-impl Window {
-    fn collect(&mut self, scorer: &Scorer<'_>, at: usize, count: usize, lane: &Lane) {
-        for place in 0..count {
-            if lane.key[place] > self.high || lane.key[place] < self.low {
-                continue;
+/// Two bounds as 32-bit floats that lie no nearer.
+fn outward(high: f64, low: f64) -> (f32, f32) {
+    ((high as f32).next_up(), (low as f32).next_down())
+}
+
+/// Candidates of some rows; none where a row is not in the queue.
+#[must_use]
+pub fn scored(scorer: &Scorer<'_>, rows: &[u32]) -> Vec<Option<Candidate>> {
+    let mut found = Vec::with_capacity(rows.len());
+    with_lane(|lane| {
+        for part in rows.chunks(LANE) {
+            scorer.evaluate(Span::Rows(part), lane);
+            for (place, &row) in part.iter().enumerate() {
+                let key = scorer.key(lane, place, row as usize);
+                let lots = scorer.columns.lots[row as usize];
+                found.push(key.map(|key| Candidate::new(key, row as usize, lots)));
             }
-            if let Some(key) = scorer.key(lane, place, at + place) {
-                self.within.push(Candidate::new(key, at + place, scorer.columns.lots[at + place]));
+        }
+    });
+    found
+}
+
+/// Lights by bins, and the first entry of each band but the first; none where the rows have tiers
+/// or share accounts that count, or their weights might not fit.
+fn binned(
+    venue: &Venue<'_>,
+    scale: Scale,
+    lights: &mut [u8],
+) -> Result<Option<Vec<Option<Candidate>>>> {
+    let by_owner = scale.weight == Weight::Accounts && venue.columns.owner.is_some();
+    if venue.columns.tier.is_some() || by_owner {
+        return Ok(None);
+    }
+    let values = values(venue);
+    let by_lots = scale.weight == Weight::Quantity;
+    let group = Group {
+        scorer: venue.scorer(0),
+        keys: Keys::new(*venue, Rates::One(0), &values),
+        rows: Rows::Run(0..venue.columns.len()),
+        measure: if by_lots { Measure::Lots } else { Measure::One },
+    };
+    let Some(edges) = group.light(scale.bands, lights)? else {
+        return Ok(None);
+    };
+    let [long, short] = edges.sides;
+    let mut firsts: Vec<Option<Candidate>> = long.into_iter().chain(short).map(Some).collect();
+    // A queue without entries has no edges.
+    firsts.resize(usize::from(scale.bands) - 1, None);
+    Ok(Some(firsts))
+}
+
+/// As [`binned`], whatever the rows are.
+fn sorted(venue: &Venue<'_>, scale: Scale, lights: &mut [u8]) -> Result<Vec<Option<Candidate>>> {
+    let groups = Groups::new(venue.columns.len(), None, venue.rates)?;
+    let mut firsts = vec![None; usize::from(scale.bands) - 1];
+    lights.fill(0);
+    for segment in &groups.segments {
+        for queue in queues(venue, &groups, segment)? {
+            let weights = weights(venue, scale.weight, &queue);
+            let whole: i128 = weights.iter().sum();
+            let mut cumulative = 0;
+            for (candidate, weight) in queue.iter().zip(weights) {
+                cumulative += weight;
+                let light = light(cumulative, whole, scale.bands);
+                lights[candidate.row as usize] = light;
+                for first in &mut firsts[..usize::from(scale.bands - light)] {
+                    first.get_or_insert(*candidate);
+                }
             }
         }
     }
-}
-
-/// Most edges that are looked for in one pass.
-const MOST: usize = 32;
-
-/// Weights of a lane: of all keys, and of those above each window; 2^57 at most.
-struct Weights {
-    whole: u64,
-    before: [u64; MOST],
-    /// A bit for each window that holds a key.
-    is_within: u32,
-}
-
-struct Sums<'a> {
-    keys: &'a Values,
-    sizes: &'a [i64; LANE],
-    bounds: &'a [(f64, f64)],
-}
-
-impl Task for Sums<'_> {
-    type Output = Weights;
-
-    #[inline(always)]
-    fn run(self) -> Weights {
-        let mut found = Weights { whole: 0, before: [0; MOST], is_within: 0 };
-        for i in 0..LANE {
-            let size = self.sizes[i].unsigned_abs();
-            found.whole += if self.keys[i] >= f64::MIN { size } else { 0 };
-        }
-        for (place, &(high, low)) in self.bounds.iter().enumerate().take(MOST) {
-            let (mut before, mut any) = (0, 0);
-            for i in 0..LANE {
-                let (key, size) = (self.keys[i], self.sizes[i].unsigned_abs());
-                before += if key > high { size } else { 0 };
-                any |= u64::from(key <= high) & u64::from(key >= low);
-            }
-            found.before[place] = before;
-            found.is_within |= (any as u32) << place;
-        }
-        found
-    }
+    Ok(firsts)
 }
 
 /// Orders two entries of a side: tier, score, ties, id.

@@ -7,14 +7,15 @@ use std::sync::{Arc, PoisonError};
 use rayon::prelude::*;
 
 use crate::book::band::{Band, Head, Judge, Query};
-use crate::book::edges::{Edges, Scale, compare};
+use crate::book::edges::{Edges, Ranked, Scale, compare, scored};
+use crate::book::estimate::Estimate;
 use crate::book::index::Place;
 use crate::book::{Book, lock, value};
 use crate::columns::{Accounts, OWN_MARGIN};
 use crate::error::{Error, Result};
 use crate::exact::Exact;
-use crate::lane::{LANE, Span, with_lane};
-use crate::lights::lights;
+use crate::lane::with_lane;
+use crate::lights::Weight;
 use crate::queue::Candidate;
 use crate::rule::Reason;
 use crate::score::Scorer;
@@ -168,22 +169,6 @@ impl Book {
         }
     }
 
-    /// Candidates of some rows of a section; rows without a score are left out.
-    fn candidates(scorer: &Scorer<'_>, rows: &[u32]) -> Vec<Option<Candidate>> {
-        let mut found = Vec::with_capacity(rows.len());
-        with_lane(|lane| {
-            for part in rows.chunks(LANE) {
-                scorer.evaluate(Span::Rows(part), lane);
-                for (place, &row) in part.iter().enumerate() {
-                    let key = scorer.key(lane, place, row as usize);
-                    let lots = scorer.columns.lots[row as usize];
-                    found.push(key.map(|key| Candidate::new(key, row as usize, lots)));
-                }
-            }
-        });
-        found
-    }
-
     /// Float scores of some positions, NaN where there is none, and reasons.
     ///
     /// # Errors
@@ -193,7 +178,7 @@ impl Book {
         let (mut scores, mut reasons) = (vec![f64::NAN; ids.len()], vec![0; ids.len()]);
         for (side, (at, rows)) in self.grouped(ids)? {
             let judge = self.scorer(side, &equities);
-            for ((at, row), found) in at.iter().zip(&rows).zip(Self::candidates(&judge, &rows)) {
+            for ((at, row), found) in at.iter().zip(&rows).zip(scored(&judge, &rows)) {
                 match found {
                     Some(candidate) => scores[*at] = candidate.key,
                     None => reasons[*at] = reason(&judge, *row),
@@ -230,7 +215,7 @@ impl Book {
             .into_par_iter()
             .map(|rows| {
                 let rows: Vec<u32> = rows.collect();
-                let found = Self::candidates(&scorer, &rows);
+                let found = scored(&scorer, &rows);
                 let left = rows.iter().zip(found).filter(|(_, found)| found.is_none());
                 left.map(|(&row, _)| (ids[row as usize], reason(&scorer, row))).collect()
             })
@@ -252,12 +237,12 @@ impl Book {
         let Place { section, row } = self.place(&[id], 0)?;
         let equities = self.all_equities()?;
         let scorer = self.scorer(section as usize, &equities);
-        let Some(own) = Self::candidates(&scorer, &[row])[0] else {
+        let Some(own) = scored(&scorer, &[row])[0] else {
             return Ok(0);
         };
         let ahead = self.chunks(section as usize).into_par_iter().map(|rows| {
             let rows: Vec<u32> = rows.collect();
-            let found = Self::candidates(&scorer, &rows).into_iter().flatten();
+            let found = scored(&scorer, &rows).into_iter().flatten();
             found.filter(|other| compare(&scorer, other, &own).is_lt()).count()
         });
         Ok(ahead.sum::<usize>() as i64 + 1)
@@ -268,15 +253,54 @@ impl Book {
     /// # Errors
     /// The number of bands or a derived equity is out of range.
     pub fn lights(&self, scale: Scale) -> Result<Vec<u8>> {
+        check_bands(scale)?;
         let equities = self.all_equities()?;
-        let of = |section| lights(&self.venue(section, &equities), scale.bands, scale.weight);
-        let parts: Vec<Result<Vec<u8>>> =
-            (0..self.sections.len()).into_par_iter().map(of).collect();
-        let mut all = Vec::with_capacity(self.len());
-        for part in parts {
-            all.append(&mut part?);
+        let mut all = vec![0; self.len()];
+        let (mut rest, mut parts) = (all.as_mut_slice(), Vec::with_capacity(self.sections.len()));
+        for section in 0..self.sections.len() {
+            let (part, after) = rest.split_at_mut(self.sections[section].table.len());
+            parts.push((section, part));
+            rest = after;
         }
+        parts
+            .into_par_iter()
+            .filter(|(_, part)| !part.is_empty())
+            .try_for_each(|(section, part)| self.light(section, scale, &equities, part))?;
         Ok(all)
+    }
+
+    /// Lights of one section.
+    fn light(
+        &self,
+        section: usize,
+        scale: Scale,
+        equities: &[i64],
+        lights: &mut [u8],
+    ) -> Result<()> {
+        let ranked = self.ranked(section, scale, equities);
+        if ranked.estimate.is_none() {
+            let slot = &self.sections[section].edges;
+            let old = lock(slot).clone();
+            let found = Edges::lit(&ranked.venue, scale, self.version, old.as_deref(), lights)?;
+            *lock(slot) = Some(Arc::new(found));
+            return Ok(());
+        }
+        let edges = self.edges(section, scale, equities)?;
+        let parts = lights.par_chunks_mut(CHUNK).enumerate();
+        parts.for_each(|(turn, lights)| edges.show(&ranked, turn * CHUNK, lights));
+        Ok(())
+    }
+
+    /// A section as its lights are found.
+    fn ranked<'a>(&'a self, section: usize, scale: Scale, equities: &'a [i64]) -> Ranked<'a> {
+        let venue = self.venue(section, equities);
+        let column = self.sections[section].coefficients.as_ref();
+        // Tiers go before scores, and an account counts once.
+        let by_owner = scale.weight == Weight::Accounts && venue.columns.owner.is_some();
+        let column = column.filter(|_| venue.columns.tier.is_none() && !by_owner);
+        let value = value(self.rate(section));
+        let estimate = column.and_then(|column| Estimate::new(column, venue.rule, value));
+        Ranked { venue, estimate }
     }
 
     /// Lights of some positions, from kept edges.
@@ -289,7 +313,7 @@ impl Book {
         for (side, (at, rows)) in self.grouped(ids)? {
             let edges = self.edges(side, scale, &equities)?;
             let scorer = self.scorer(side, &equities);
-            for (at, found) in at.iter().zip(Self::candidates(&scorer, &rows)) {
+            for (at, found) in at.iter().zip(scored(&scorer, &rows)) {
                 lights[*at] = found.map_or(0, |candidate| edges.light(&scorer, &candidate));
             }
         }
@@ -327,10 +351,7 @@ impl Book {
     }
 
     fn edges(&self, section: usize, scale: Scale, equities: &[i64]) -> Result<Arc<Edges>> {
-        if !(1..=100).contains(&scale.bands) {
-            let (expected, got) = ("1 to 100", i64::from(scale.bands));
-            return Err(Error::Argument { name: "bands", expected, got });
-        }
+        check_bands(scale)?;
         let slot = &self.sections[section].edges;
         let kept = lock(slot).clone();
         if let Some(edges) = &kept
@@ -339,11 +360,19 @@ impl Book {
         {
             return Ok(Arc::clone(edges));
         }
-        let venue = self.venue(section, equities);
-        let edges = Arc::new(Edges::new(&venue, scale, self.version, kept.as_deref())?);
+        let ranked = self.ranked(section, scale, equities);
+        let edges = Arc::new(Edges::new(&ranked, scale, self.version, kept.as_deref())?);
         *lock(slot) = Some(Arc::clone(&edges));
         Ok(edges)
     }
+}
+
+fn check_bands(scale: Scale) -> Result<()> {
+    if (1..=100).contains(&scale.bands) {
+        return Ok(());
+    }
+    let (expected, got) = ("1 to 100", i64::from(scale.bands));
+    Err(Error::Argument { name: "bands", expected, got })
 }
 
 fn reason(scorer: &Scorer<'_>, row: u32) -> u8 {

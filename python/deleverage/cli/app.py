@@ -314,8 +314,11 @@ def _bench(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, rougher figures.")] = False,
     ticks: Annotated[
-        bool, typer.Option("--ticks", help="Ticks on a kept book instead; --quick takes fewer.")
+        bool, typer.Option("--ticks", help="Only the parts about a book kept between ticks.")
     ] = False,
+    largest: Annotated[
+        int, typer.Option("--largest", metavar="N", min=0, help="Largest book of the growth.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write_readme: Annotated[
         bool, typer.Option("--write-readme", help="Write benches/README.md too.")
@@ -331,18 +334,18 @@ def _bench(
 
     Example: deleverage bench --ticks --positions 1000000 --quick --json
     """
-    from deleverage.cli.bench import Course, measure, measure_kept
+    from deleverage.cli.bench import Course, measure
 
     course = Course(
         positions=positions,
         threads=tuple(threads or (1, 0)),
         rounds=rounds,
         sections=tuple(section or ()),
+        is_kept=ticks,
+        largest=largest,
         is_quick=quick,
     )
     shape = Format.JSON if as_json else shape
-    if ticks:
-        return measure_kept(course, shape=shape, output=output)
     return measure(course, is_readme_written=write_readme, shape=shape, output=output)
 
 

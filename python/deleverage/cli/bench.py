@@ -1,6 +1,7 @@
 """`deleverage bench`: this machine against the floor of reading the columns once."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from deleverage.cli.exits import ExitCode, say
@@ -9,12 +10,8 @@ from deleverage.cli.output import Sink, emit_record
 from deleverage.errors import InputError
 from deleverage.lab import bench
 from deleverage.lab.bench_peers import peers_folder
-from deleverage.lab.bench_ticks import measure_ticks
 
-__all__ = ["Course", "measure", "measure_kept"]
-
-_TICKS = 10_000
-_FEW_TICKS = 200
+__all__ = ["Course", "measure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +23,8 @@ class Course:
         threads: thread counts; 0 is every core.
         rounds: alternating pairs of each line against the floor.
         sections: parts of the run, or none for all.
+        is_kept: only the parts that measure a book kept between ticks.
+        largest: rows of the largest book of `growth`, 0 for `positions`.
         is_quick: fewer rounds: figures to look at, not to judge by.
     """
 
@@ -33,6 +32,8 @@ class Course:
     threads: tuple[int, ...]
     rounds: int
     sections: tuple[str, ...]
+    is_kept: bool
+    largest: int
     is_quick: bool
 
 
@@ -61,34 +62,26 @@ def measure(course: Course, *, is_readme_written: bool, shape: Format | None, ou
         rounds=course.rounds,
         quick=course.is_quick,
         progress=say,
-        sections=course.sections or bench.SECTIONS,
+        sections=course.sections or (bench.KEPT if course.is_kept else bench.SECTIONS),
+        largest=course.largest,
     )
     emit_record(report.to_dict(), sink, table=report.to_markdown)
     if readme is not None:
         Sink(format=Format.TABLE, path=readme).write_text(report.to_markdown())
         say(f"{readme} is written")
+        _draw(report, readme)
     return ExitCode.DONE
 
 
-def measure_kept(course: Course, *, shape: Format | None, output: str) -> int:
-    """Run the ticks on a kept book and write their figures.
-
-    Args:
-        course: its positions, and whether fewer ticks are enough.
-        shape: `--format`; table or JSON.
-        output: `-o`.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    sink = Sink.of(shape, output, allowed=(Format.TABLE, Format.JSON))
-    ticks = _FEW_TICKS if course.is_quick else _TICKS
-    report = measure_ticks(course.positions, ticks=ticks, progress=say)
-    emit_record(report.to_dict(), sink, table=report.to_markdown)
-    return ExitCode.DONE
+def _draw(report: bench.Report, readme: Path) -> None:
+    """Draw the growth beside the page, where it was measured and the pictures' extra is there."""
+    try:
+        picture = import_module("deleverage.lab.bench_picture")
+    except ImportError as missing:
+        say(f"no picture of the growth: {missing.name} is not installed (extra `lab`)")
+        return
+    if picture.write_growth(report.measurements, readme):
+        say(f"{readme.parent / picture.PICTURE} is drawn")
 
 
 def _readme() -> Path:

@@ -10,10 +10,13 @@ measured in fresh processes. Nothing is asserted about time: a goal that is miss
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from deleverage.errors import InputError
+from deleverage.lab.bench_book import measure_book
 from deleverage.lab.bench_cases import CASES
 from deleverage.lab.bench_frames import measure_frames
+from deleverage.lab.bench_growth import measure_growth, sizes_up_to
 from deleverage.lab.bench_journal import measure_journal
 from deleverage.lab.bench_memory import measure_memory
 from deleverage.lab.bench_peers import (
@@ -34,13 +37,20 @@ from deleverage.lab.bench_queue import (
 )
 from deleverage.lab.bench_report import Measurement, Report, write_readme
 from deleverage.lab.bench_select import measure_select
+from deleverage.lab.bench_ticks import measure_ticks
 from deleverage.lab.bench_timing import cores, this_machine
 from deleverage.lab.books import Book, generate
 
-__all__ = ["SECTIONS", "Report", "run", "write_readme"]
+__all__ = ["KEPT", "SECTIONS", "Report", "run", "write_readme"]
 
 #: Parts of a run, in the order they are taken.
-SECTIONS = ("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal")
+SECTIONS = (
+    *("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal"),
+    *("ticks", "book", "growth"),
+)
+
+#: Parts that measure a book kept between ticks.
+KEPT = ("ticks", "book", "growth")
 
 _FEWEST_POSITIONS = 1_000
 _QUICK_ROUNDS = 5
@@ -58,6 +68,7 @@ def run(
     progress: Callable[[str], None] | None = None,
     sections: tuple[str, ...] = SECTIONS,
     seed: int = 0,
+    largest: int = 0,
 ) -> Report:
     """Measure everything and report it.
 
@@ -69,6 +80,7 @@ def run(
         progress: called with a sentence before each part.
         sections: some of `SECTIONS`.
         seed: of the books.
+        largest: rows of the largest book of `growth`; 100,000,000 take 17 GiB. 0: `positions`.
 
     Returns:
         The report.
@@ -85,6 +97,7 @@ def run(
         rounds=min(rounds, _QUICK_ROUNDS) if quick else rounds,
         quick=quick,
         seed=seed,
+        largest=largest,
         progress=progress or (lambda _: None),
     )
     machine = this_machine()
@@ -101,7 +114,7 @@ def run(
         seed=seed,
         seconds=time.perf_counter() - start,
         measurements=tuple(lines),
-        skipped=tuple(plan.skipped),
+        skipped=tuple(dict.fromkeys(plan.skipped)),
     )
 
 
@@ -130,6 +143,7 @@ class _Run:
         rounds: int,
         quick: bool,
         seed: int,
+        largest: int,
         progress: Callable[[str], None],
     ) -> None:
         self.rounds = rounds
@@ -138,6 +152,7 @@ class _Run:
         self._threads = threads
         self._quick = quick
         self._seed = seed
+        self._largest = largest
         self._progress = progress
         self._books: dict[int, Book] = {}
 
@@ -152,6 +167,9 @@ class _Run:
             "memory": self._memory,
             "frames": self._frames,
             "journal": self._journal,
+            "ticks": self._ticks,
+            "book": self._kept,
+            "growth": self._growth,
         }
         return measure[name]()
 
@@ -206,15 +224,46 @@ class _Run:
             self._book(1), rounds=self.rounds, quick=self._quick, progress=self._progress
         )
 
-    def _peers(self) -> Iterator[Measurement]:
+    def _ticks(self) -> Iterator[Measurement]:
+        return measure_ticks(
+            self._book(1),
+            folder=self._loaded_peers(),
+            rounds=self.rounds,
+            quick=self._quick,
+            progress=self._progress,
+        )
+
+    def _kept(self) -> Iterator[Measurement]:
+        return measure_book(
+            self._book(1), self._book(SOME_MARKETS), rounds=self.rounds, progress=self._progress
+        )
+
+    def _growth(self) -> Iterator[Measurement]:
+        self._books.clear()
+        return measure_growth(
+            sizes_up_to(self._positions, self._largest),
+            seed=self._seed,
+            rounds=self.rounds,
+            quick=self._quick,
+            progress=self._progress,
+        )
+
+    def _loaded_peers(self) -> Path | None:
+        """The folder of the peers; None, and a line of what is left out, where they cannot run."""
         folder = peers_folder()
         if folder is None:
             self.skipped.append("peers: their files are in the source tree, not in the package")
-            return
+            return None
         try:
             load(folder, "duckdb_window")
         except ImportError as missing:
             self.skipped.append(f"peers: {missing.name} is not installed (extra `bench`)")
+            return None
+        return folder
+
+    def _peers(self) -> Iterator[Measurement]:
+        folder = self._loaded_peers()
+        if folder is None:
             return
         rounds = min(self.rounds, 3 if self._quick else _PEER_ROUNDS)
         yield from measure_select_peers(

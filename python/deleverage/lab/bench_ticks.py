@@ -1,276 +1,243 @@
-"""Ticks on a kept book: how long a mark and the head of a queue take, against the floor.
+"""Ticks on a kept book: how long a mark and the head of a queue take, against everything else.
 
-The floor sums the columns of the side that is asked for. Each tick moves the mark of one market by
-a step of a random walk and asks for the same share of the side; ticks that had to pass over the
-side to find the rows at hand are counted and shown apart. Times are of the whole process on the
-processor, so that a busy machine does not show.
+Each tick moves the mark of one market by a step of a random walk and asks for a share of one side.
+A line's figure is the median tick; its note says how slow the slowest were, and how many ticks had
+to pass over the side to find the rows at hand. The floor sums the columns of the side asked for.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
-import polars as pl
 
 from deleverage import ranking
 from deleverage.book import Book
+from deleverage.errors import InvariantError
 from deleverage.lab.bench_cases import CASES
-from deleverage.lab.bench_timing import cores
+from deleverage.lab.bench_peers import load
+from deleverage.lab.bench_report import Goal, Measurement, measured
+from deleverage.lab.bench_timing import Floor, cores, repeat
 from deleverage.lab.books import Book as Drawn
-from deleverage.lab.books import generate
 
-__all__ = ["TickLine", "TickReport", "measure_ticks"]
+__all__ = ["CASE", "Course", "kept_book", "measure_ticks", "run_course", "side_of"]
 
-_SHARES = (1000, 100)
-_STEP = 1e-4
-_ROUNDS = 11
-_MARKETS = 500
-_BATCH = 100_000
-_CASE = CASES["bitmex"]
+CASE = CASES["bitmex"]
+STEP = 1e-4
+"""Size of a step of the walk: one basis point."""
+
+_SIDE = "long"
+_SIGN = 1
+_SMALL, _LARGE = 0.001, 0.01
+_MANY, _FEW = 10_000, 200
+_PEERS = ("polars_top_k", "duckdb_limit", "numpy_partition")
+_PEER_ROUNDS = 3
+_SLOWEST = Goal(limit=1.5)
+_GOALS = {
+    (_SMALL, False): Goal(limit=50, is_speedup=True),
+    (_SMALL, True): Goal(limit=15, is_speedup=True),
+    (_LARGE, False): Goal(limit=8, is_speedup=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TickLine:
-    """One course of ticks.
+class Course:
+    """Ticks of one walk, milliseconds each.
 
     Attributes:
-        share: the request is the side's lots over this.
-        is_ordered: the head comes in queue order.
+        kept: ticks answered from rows at hand.
+        passed: ticks that passed over the side.
         selected: positions taken at the last tick.
-        floor_us: summing the side's columns, microseconds of processor time.
-        select_us: a stateless `select` of the side.
-        median_us: a tick that was answered from kept rows.
-        p99_us: of all ticks.
-        p999_us: of all ticks.
-        most_us: the slowest tick.
-        rebuilds: ticks that passed over the side.
-        rebuild_us: their median, 0 without any.
     """
 
-    share: int
-    is_ordered: bool
+    kept: tuple[float, ...]
+    passed: tuple[float, ...]
     selected: int
-    floor_us: float
-    select_us: float
-    median_us: float
-    p99_us: float
-    p999_us: float
-    most_us: float
-    rebuilds: int
-    rebuild_us: float
+
+    @property
+    def all(self) -> tuple[float, ...]:
+        """Every tick."""
+        return self.kept + self.passed
+
+    def __str__(self) -> str:
+        slow = [1e3 * float(np.quantile(self.all, share)) for share in (0.99, 0.999, 1)]
+        text = "p99 {:.1f}, p99.9 {:.1f}, slowest {:.1f} us".format(*slow)
+        passes = f", median {median(self.passed):.2f} ms" if self.passed else ""
+        return f"{text}; {len(self.passed)} of {len(self.all):,} ticks passed over the side{passes}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickReport:
-    """What a run measured.
+def kept_book(drawn: Drawn, *, threads: int = 0) -> Book:
+    """Keep a drawn book under the rule that is measured.
 
-    Attributes:
-        positions: rows of each book.
-        ticks: of each line.
-        cores: this process may use.
-        lines: courses of ticks on one market.
-        bytes_per_position: of the kept book.
-        upserts_per_second: scattered rows overwritten, in batches.
-        markets: of the book that is ranked anew as a whole.
-        whole_floor_us: summing its columns.
-        rerank_us: all marks set and all edges found.
-        lights_us: all lights written.
-        polars_us: Polars' `rank().over()` of scores that are there already.
+    Args:
+        drawn: the positions.
+        threads: how many a verb may use, 0 for all.
+
+    Returns:
+        The kept book.
     """
+    names = ("lots", "entry_value", "position_id", "market", *CASE.own)
+    rates = [(int(num), drawn.mark_den, False) for num in drawn.mark_num]
+    columns = {name: getattr(drawn, name) for name in names}
+    return Book.from_arrays(columns, rates, rule=CASE.rule, threads=threads)
 
-    positions: int
-    ticks: int
-    cores: int
-    lines: tuple[TickLine, ...]
-    bytes_per_position: float
-    upserts_per_second: float
-    markets: int
-    whole_floor_us: float
-    rerank_us: float
-    lights_us: float
-    polars_us: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The figures by name."""
-        return asdict(self)
+def side_of(drawn: Drawn) -> ranking.Columns:
+    """Return the columns of the side that ticks ask for, in a book of one market."""
+    rows = np.flatnonzero(drawn.lots * _SIGN > 0)
+    names = ("lots", "entry_value", "position_id", *CASE.own)
+    return ranking.Columns(**{name: getattr(drawn, name)[rows] for name in names})
 
-    def to_markdown(self) -> str:
-        """A table of the ticks, and a line for each other figure."""
-        head = (
-            "| request | order | selected | floor | select | tick | p99 | p99.9 | most | passes |"
-            " a pass |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
-        )
-        rows = "".join(
-            f"| 1/{line.share} | {'queue' if line.is_ordered else 'none'} | {line.selected} "
-            f"| {line.floor_us:.0f} | {line.select_us:.0f} | {line.median_us:.1f} "
-            f"| {line.p99_us:.0f} | {line.p999_us:.0f} | {line.most_us:.0f} "
-            f"| {line.rebuilds} | {line.rebuild_us:.0f} |\n"
-            for line in self.lines
-        )
-        return (
-            f"{self.positions} positions, {self.ticks} ticks, {self.cores} cores; microseconds\n\n"
-            f"{head}{rows}\n"
-            f"- bytes a position: {self.bytes_per_position:.1f}\n"
-            f"- upserts a second: {self.upserts_per_second:.0f}\n"
-            f"- {self.markets} markets: floor {self.whole_floor_us:.0f}, rerank "
-            f"{self.rerank_us:.0f}, lights {self.lights_us:.0f}, Polars rank "
-            f"{self.polars_us:.0f}\n"
-        )
+
+def run_course(
+    book: Book, drawn: Drawn, *, share: float, is_ordered: bool = False, ticks: int
+) -> Course:
+    """Walk the mark of a book of one market and ask for the head after each step.
+
+    Args:
+        book: the drawn book, kept.
+        drawn: the positions.
+        share: of the side's lots.
+        is_ordered: the head comes in queue order.
+        ticks: steps.
+
+    Returns:
+        How long each took.
+    """
+    lots = max(1, int(drawn.open_interest(_SIGN) * share))
+    steps = np.random.default_rng(9).normal(0, STEP, ticks)
+    marks = np.maximum(1, drawn.mark_num[0] * np.exp(np.cumsum(steps))).astype(np.int64)
+    kept: list[float] = []
+    passed: list[float] = []
+    selected = 0
+    for num in marks.tolist():
+        before = book.passes
+        start = time.perf_counter_ns()
+        book.set_rates({0: (num, drawn.mark_den, False)})
+        head = book.select(0, side=_SIDE, lots=lots, is_ordered=is_ordered)
+        taken = (time.perf_counter_ns() - start) / 1e6
+        (kept if book.passes == before and head.is_kept else passed).append(taken)
+        selected = len(head.position_id)
+    return Course(kept=tuple(kept), passed=tuple(passed), selected=selected)
 
 
 def measure_ticks(
-    positions: int, *, ticks: int, progress: Callable[[str], None] | None = None
-) -> TickReport:
-    """Run the courses and the measurements of a whole book.
+    drawn: Drawn,
+    *,
+    folder: Path | None,
+    rounds: int,
+    quick: bool,
+    progress: Callable[[str], None],
+) -> Iterator[Measurement]:
+    """Hold a kept book's ticks against the floor, a pass over all rows, and the peers.
 
     Args:
-        positions: rows of each book.
-        ticks: of each course.
-        progress: is told what is measured next.
+        drawn: one market, log-normal.
+        folder: where the peers are, None to leave them out.
+        rounds: calls of the floor and of the pass.
+        quick: fewer ticks.
+        progress: told before each course.
 
-    Returns:
-        The figures.
+    Yields:
+        The lines, section `ticks`.
+
+    Raises:
+        InvariantError: a peer, or the pass over all rows, took other positions.
     """
-    say = progress or (lambda _: None)
-    say(f"a book of {positions} positions in one market")
-    drawn = generate(positions, seed=7)
-    book = _kept(drawn)
-    size = book.nbytes / positions
-    lines = []
-    for share in _SHARES:
+    book, side = kept_book(drawn), side_of(drawn)
+    own = [getattr(side, name) for name in CASE.own]
+    floor = Floor([side.lots, side.entry_value, *own], threads=cores())
+    for share in (_SMALL, _LARGE):
         for is_ordered in (False, True):
-            say(f"{ticks} ticks, 1/{share} of the side{', ordered' if is_ordered else ''}")
-            lines.append(_line(book, drawn, share=share, is_ordered=is_ordered, ticks=ticks))
-    say("scattered upserts")
-    rate = _upserts(book, drawn)
-    say(f"a book of {_MARKETS} markets")
-    whole = generate(positions, seed=8, markets=min(_MARKETS, positions))
-    floor, rerank, lights, polars = _whole(whole)
-    return TickReport(
-        positions=positions,
-        ticks=ticks,
-        cores=cores(),
-        lines=tuple(lines),
-        bytes_per_position=size,
-        upserts_per_second=rate,
-        markets=whole.markets,
-        whole_floor_us=floor,
-        rerank_us=rerank,
-        lights_us=lights,
-        polars_us=polars,
-    )
+            ticks = _FEW if quick else _MANY
+            case = f"{share:.1%} of a side" + (", in queue order" if is_ordered else "")
+            progress(f"{ticks:,} ticks, {case}")
+            line = _Line(
+                drawn,
+                case,
+                run_course(book, drawn, share=share, is_ordered=is_ordered, ticks=ticks),
+            )
+            goal = _GOALS.get((share, is_ordered))
+            yield line.against(f"floor ({floor.variant})", repeat(floor, rounds), goal=goal)
+            if not is_ordered:
+                batch = partial(_batch, drawn, side, share)
+                yield from line.with_batch(repeat(batch, rounds))
+                yield from _against_peers(line, book, folder, share, progress)
 
 
-def _kept(drawn: Drawn) -> Book:
-    columns = {
-        name: getattr(drawn, name)
-        for name in ("lots", "entry_value", "position_id", "market", *_CASE.own)
-    }
-    rates = [(int(num), drawn.mark_den, False) for num in drawn.mark_num]
-    return Book.from_arrays(columns, rates, rule=_CASE.rule)
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What the lines of one course have in common."""
+
+    drawn: Drawn
+    case: str
+    course: Course
+
+    def against(
+        self, reference: str, theirs: list[float], *, goal: Goal | None = None
+    ) -> Measurement:
+        """The median tick beside something else."""
+        ours = self.course.kept or self.course.passed
+        return self._line(ours, reference, theirs, goal=goal, note=str(self.course))
+
+    def with_batch(self, theirs: list[float]) -> Iterator[Measurement]:
+        """The median tick and the slowest beside a pass over all rows."""
+        reference = "select over all rows"
+        yield self.against(reference, theirs)
+        slowest = (max(self.course.all),)
+        yield self._line(slowest, reference, theirs, goal=_SLOWEST, note="the slowest tick")
+
+    def _line(
+        self,
+        ours: tuple[float, ...],
+        reference: str,
+        theirs: list[float],
+        *,
+        goal: Goal | None,
+        note: str,
+    ) -> Measurement:
+        return measured(
+            section="ticks",
+            case=self.case,
+            distribution=self.drawn.distribution.value,
+            positions=self.drawn.positions,
+            selected=self.course.selected,
+            threads=cores(),
+            ours=ours,
+            reference=reference,
+            theirs=theirs,
+            goal=goal,
+            rounds_to_judge=1,
+            note=note,
+        )
 
 
-def _taken(run: Callable[[], object]) -> float:
-    """Microseconds of processor time of one call."""
-    start = time.process_time_ns()
-    result = run()
-    taken = time.process_time_ns() - start
-    del result
-    return taken / 1e3
+def _batch(drawn: Drawn, side: ranking.Columns, share: float) -> ranking.Selection:
+    rate = ranking.Rate(mark_num=int(drawn.mark_num[0]), mark_den=drawn.mark_den)
+    lots = max(1, int(drawn.open_interest(_SIGN) * share))
+    return ranking.select(side, rate, rule=CASE.rule, side=_SIGN, lots=lots)
 
 
-def _median(run: Callable[[], object]) -> float:
-    run()
-    return median(_taken(run) for _ in range(_ROUNDS))
-
-
-def _floor(columns: list[Any]) -> float:
-    def run(variant: str) -> Callable[[], object]:
-        return lambda: ranking.floor(columns, variant=variant)
-
-    return min(_median(run(variant)) for variant in ranking.FLOOR_VARIANTS)
-
-
-def _walk(mark: int, ticks: int) -> Iterator[int]:
-    steps = np.random.default_rng(9).normal(0, _STEP, ticks)
-    for moved in mark * np.exp(np.cumsum(steps)):
-        yield max(1, int(moved))
-
-
-def _line(book: Book, drawn: Drawn, *, share: int, is_ordered: bool, ticks: int) -> TickLine:
-    rows = np.flatnonzero(drawn.lots > 0)
-    names = ("lots", "entry_value", "position_id", *_CASE.own)
-    side = ranking.Columns(**{name: getattr(drawn, name)[rows] for name in names})
-    mark, den = int(drawn.mark_num[0]), drawn.mark_den
-    lots = max(1, drawn.open_interest(1) // share)
-    rate = ranking.Rate(mark_num=mark, mark_den=den)
-    selected = 0
-    kept: list[float] = []
-    passed: list[float] = []
-
-    def select() -> object:
-        return ranking.select(side, rate, rule=_CASE.rule, side=1, lots=lots)
-
-    for num in _walk(mark, ticks):
-        before = book.passes
-        start = time.process_time_ns()
-        book.set_rates({0: (num, den, False)})
-        head = book.select(0, side="long", lots=lots, is_ordered=is_ordered)
-        taken = (time.process_time_ns() - start) / 1e3
-        (kept if book.passes == before and head.is_kept else passed).append(taken)
-        selected = len(head.position_id)
-    everything = np.array(kept + passed)
-    return TickLine(
-        share=share,
-        is_ordered=is_ordered,
-        selected=selected,
-        floor_us=_floor([side.lots, side.entry_value, *(getattr(side, n) for n in _CASE.own)]),
-        select_us=_median(select),
-        median_us=median(kept or passed),
-        p99_us=float(np.quantile(everything, 0.99)),
-        p999_us=float(np.quantile(everything, 0.999)),
-        most_us=float(everything.max()),
-        rebuilds=len(passed),
-        rebuild_us=median(passed) if passed else 0.0,
-    )
-
-
-def _upserts(book: Book, drawn: Drawn) -> float:
-    """Rows a second: positions drawn anywhere, overwritten with what they were."""
-    rng = np.random.default_rng(10)
-    count = min(_BATCH, drawn.positions)
-    names = ("lots", "entry_value", "position_id", *_CASE.own)
-    taken = []
-    for _ in range(_ROUNDS):
-        rows = rng.choice(drawn.positions, count, replace=False)
-        batch = {name: getattr(drawn, name)[rows] for name in names}
-        taken.append(_taken(lambda batch=batch: book.upsert(batch)))  # type: ignore[misc]
-    return count / median(taken) * 1e6
-
-
-def _whole(drawn: Drawn) -> tuple[float, float, float, float]:
-    """Floor, rerank, lights and Polars over a book of many markets."""
-    book = _kept(drawn)
-    rng = np.random.default_rng(11)
-    marks = drawn.mark_num.astype(np.float64)
-
-    def rerank() -> object:
-        rates = {code: (int(mark), drawn.mark_den, False) for code, mark in enumerate(marks)}
-        return book.rerank(rates=rates)
-
-    taken = []
-    for _ in range(2 * _ROUNDS):
-        marks *= np.exp(rng.normal(0, _STEP, drawn.markets))
-        taken.append(_taken(rerank))
-    # The first finds every edge by a sort, the second does not know yet how far edges move.
-    rerank_us = median(taken[2:])
-    lights_us = _median(book.lights)
-    scores = book.scores(drawn.position_id)[0]
-    frame = pl.DataFrame({"market": drawn.market, "is_long": drawn.lots > 0, "score": scores})
-    ranked = pl.col("score").rank("ordinal", descending=True).over("market", "is_long")
-    own = [getattr(drawn, name) for name in _CASE.own]
-    floor = _floor([drawn.lots, drawn.entry_value, *own])
-    return floor, rerank_us, lights_us, _median(lambda: frame.select(ranked))
+def _against_peers(
+    line: _Line, book: Book, folder: Path | None, share: float, progress: Callable[[str], None]
+) -> Iterator[Measurement]:
+    """The median tick beside each peer, which ranks anew what it was handed before."""
+    if folder is None:
+        return
+    drawn = line.drawn
+    os.environ["PEER_THREADS"] = str(cores())
+    harness = load(folder, "peer_harness")
+    book.set_rates({0: (int(drawn.mark_num[0]), drawn.mark_den, False)})
+    asked = harness.question_of(drawn, rule=CASE.peer, side=_SIGN, share=share)
+    ours = np.sort(book.select(0, side=_SIDE, lots=asked.lots).position_id)
+    for name in _PEERS:
+        progress(f"peer {name}: {share:.1%} of a side")
+        peer = load(folder, name)
+        state = peer.prepare(harness.columns_of(drawn), CASE.peer)
+        if not np.array_equal(ours, np.sort(peer.select(state, asked))):
+            raise InvariantError(f"{name}: expected the positions that the kept book takes")
+        yield line.against(name, repeat(partial(peer.select, state, asked), _PEER_ROUNDS))

@@ -1,0 +1,103 @@
+"""How select and a tick grow with the book."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from deleverage import ranking
+from deleverage.lab.bench_report import Measurement, measured
+from deleverage.lab.bench_ticks import CASE, kept_book, run_course, side_of
+from deleverage.lab.bench_timing import Floor, alternate, cores
+from deleverage.lab.books import Book, generate
+
+__all__ = ["BATCH", "SECTION", "TICK", "measure_growth", "sizes_up_to"]
+
+SECTION = "growth"
+
+_SHARE = 0.001
+_SIGN = 1
+_TICKS = 2_000
+_FEW_TICKS = 100
+
+#: What is measured at each size.
+BATCH = f"select over all rows, {_SHARE:.1%} of a side"
+TICK = f"a tick on a kept book, {_SHARE:.1%} of a side"
+
+
+def sizes_up_to(positions: int, largest: int) -> tuple[int, ...]:
+    """Give the sizes of the books: powers of ten up to the run's own, and on to the largest.
+
+    Args:
+        positions: rows of the run's books.
+        largest: rows of the largest book, or 0 for no more than `positions`.
+
+    Returns:
+        At least one size, rising.
+    """
+    most = max(positions, largest)
+    powers = [10**power for power in range(5, 10) if 10**power <= most]
+    return tuple(powers) or (positions,)
+
+
+def measure_growth(
+    sizes: Sequence[int],
+    *,
+    seed: int,
+    rounds: int,
+    quick: bool,
+    progress: Callable[[str], None],
+) -> Iterator[Measurement]:
+    """Measure a pass over all rows and a tick at several sizes.
+
+    Args:
+        sizes: rows of the books.
+        seed: of the books.
+        rounds: alternating pairs against the floor.
+        quick: fewer ticks.
+        progress: told before each size.
+
+    Yields:
+        Two lines a size, section `growth`; both against the floor of the side asked for.
+    """
+    for size in sizes:
+        progress(f"growth: {size:,} positions")
+        yield from _at_size(generate(size, seed=seed), rounds, _FEW_TICKS if quick else _TICKS)
+
+
+def _at_size(drawn: Book, rounds: int, ticks: int) -> Iterator[Measurement]:
+    side = side_of(drawn)
+    own = [getattr(side, name) for name in CASE.own]
+    floor = Floor([side.lots, side.entry_value, *own], threads=cores())
+    rate = ranking.Rate(mark_num=int(drawn.mark_num[0]), mark_den=drawn.mark_den)
+    lots = max(1, int(drawn.open_interest(_SIGN) * _SHARE))
+
+    def select() -> ranking.Selection:
+        return ranking.select(side, rate, rule=CASE.rule, side=_SIGN, lots=lots)
+
+    theirs, ours = alternate(floor, select, rounds)
+    selected = len(select().rows)
+    yield _line(drawn, BATCH, ours=ours, theirs=theirs, selected=selected, note="")
+    course = run_course(kept_book(drawn), drawn, share=_SHARE, ticks=ticks)
+    kept = course.kept or course.passed
+    yield _line(drawn, TICK, ours=kept, theirs=theirs, selected=course.selected, note=str(course))
+
+
+def _line(
+    drawn: Book,
+    case: str,
+    *,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    selected: int,
+    note: str,
+) -> Measurement:
+    return measured(
+        section=SECTION,
+        case=case,
+        distribution=drawn.distribution.value,
+        positions=drawn.positions,
+        selected=selected,
+        threads=cores(),
+        ours=ours,
+        reference="floor",
+        theirs=theirs,
+        note=note,
+    )
