@@ -217,6 +217,22 @@ def test_row_order_never_matters(seed: int, shuffle: int) -> None:
     assert first.holdings(np.arange(COUNT)) == second.holdings(np.arange(COUNT))
 
 
+def test_many_names_are_found_as_one_is() -> None:
+    """Accounts and ids of many places, known or not, whether ids are numbers or text."""
+    known = [f"a{number}" for number in range(20)]
+    names = [*known, "", "a", "a05", "zz", *reversed(known)]
+    for ids in ("position_id", "account"):
+        positions = frame(300, 1).with_columns(position_id=pl.col(ids).cast(pl.String))
+        positions = positions.unique("position_id", maintain_order=True)
+        roster = store(frame(300, 1) if ids == "position_id" else positions).roster
+        places = np.arange(len(roster))
+
+        assert roster.find_accounts(names) == [roster.find_account(name) for name in names]
+        assert roster.find_accounts(names[:3]) == roster.find_accounts(names)[:3]
+        assert roster.accounts_of(places) == [roster.account(place) for place in places.tolist()]
+        assert roster.ids_of(places) == [str(name) for name in roster.ids.to_list()]
+
+
 def test_a_packed_book_is_the_same_book() -> None:
     """What is journalled of a book reads back to the same root, and bytes that compare stay so."""
     terms = [market("M"), market("N")]

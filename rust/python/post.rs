@@ -84,7 +84,7 @@ impl<'py> Moved<'py> {
     }
 }
 
-/// Books every line; false where one is not plain.
+/// Books every line; `None` where one is not plain or an asset does not add up to zero.
 fn add_all<'py>(
     moved: &mut Vec<Moved<'py>>,
     lines: &Bound<'py, PyList>,

@@ -275,13 +275,26 @@ def _wallets(
                 wallets[str(asset)][place] += quantise(balance, units[str(asset)], name=what)
     elif f"{ACCOUNT_PREFIX}cash" in columns:
         _add_pools(wallets, roster, columns, scales)
-    if "margin" in columns:
-        for code, scale in enumerate(scales):
-            rows = slice(int(roster.starts[2 * code]), int(roster.starts[2 * code + 2]))
-            own = roster.mode[rows] == 0
-            owners, margins = roster.owner[rows][own], columns["margin"][rows][own]
-            np.add.at(wallets[scale.settle], owners, margins)
+    _add_margins(wallets, roster, columns, scales, sign=1)
     return wallets
+
+
+def _add_margins(
+    wallets: Mapping[str, Int64],
+    roster: Roster,
+    columns: Mapping[str, NDArray[Any]],
+    scales: tuple[MarketScale, ...],
+    *,
+    sign: int,
+) -> None:
+    """Add the margins of isolated positions to their owners' wallets, or take them out."""
+    if "margin" not in columns:
+        return
+    for code, scale in enumerate(scales):
+        rows = slice(int(roster.starts[2 * code]), int(roster.starts[2 * code + 2]))
+        own = roster.mode[rows] == 0
+        owners, margins = roster.owner[rows][own], columns["margin"][rows][own]
+        np.add.at(wallets[scale.settle], owners, sign * margins)
 
 
 def _add_pools(
@@ -323,13 +336,18 @@ def pack(book: Book, *, is_compressed: bool = True) -> dict[str, Value]:
         is_same = numbers.dtype == columns[_ID].dtype and np.array_equal(numbers, columns[_ID])
         if is_compressed and is_same:
             del columns[_ID]
+    # Most of what an account brought are margins, which the columns say already.
+    wallets, word = dict(book.wallets), "wallets"
+    if is_compressed:
+        wallets, word = {asset: array.copy() for asset, array in wallets.items()}, "balances"
+        _add_margins(wallets, roster, book.columns, book.scales, sign=-1)
     return {
         "markets": list(roster.markets),
         "accounts": texts(roster.accounts.to_list()),
         "ids": ids,
         "rows": {name: squeeze(array) for name, array in arrays.items()},
         "columns": {name: squeeze(array) for name, array in columns.items()},
-        "wallets": {asset: squeeze(array) for asset, array in book.wallets.items()},
+        word: {asset: squeeze(array) for asset, array in wallets.items()},
     }
 
 
@@ -346,7 +364,8 @@ def unpack(value: Mapping[str, Any], scales: tuple[MarketScale, ...]) -> Book:
     try:
         rows = {name: packing.unpack(text) for name, text in value["rows"].items()}
         columns = {name: packing.unpack(text) for name, text in value["columns"].items()}
-        wallets = {asset: packing.unpack(text) for asset, text in value["wallets"].items()}
+        word = "balances" if "balances" in value else "wallets"
+        wallets = {asset: packing.unpack(text) for asset, text in value[word].items()}
         if packing.are_texts(value["ids"]):
             ids = pl.Series(packing.unpack_texts(value["ids"]), dtype=pl.String)
         else:
@@ -362,7 +381,9 @@ def unpack(value: Mapping[str, Any], scales: tuple[MarketScale, ...]) -> Book:
             mode=rows["mode"],
             joint=rows["joint"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if word == "balances":
+            _add_margins(wallets, roster, columns, scales, sign=1)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(f"book: expected a packed book, got {error!r}") from error
     return Book(
         roster=roster.indexed(),

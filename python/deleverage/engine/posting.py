@@ -24,20 +24,20 @@ REST = "clearing:(traders)"
 
 _TRADER = f"{AccountKind.TRADER.value}:"
 _KINDS = {
-    Book.WALLET: AccountKind.TRADER,
-    Book.FUND: AccountKind.POOL,
-    Book.FEE: AccountKind.FEE,
-    Book.DUST: AccountKind.DUST,
-    Book.BASIS: AccountKind.CLEARING,
-    Book.MARKET: AccountKind.OUTSIDE,
-    Book.LOSS: AccountKind.CLEARING,
+    Book.WALLET: AccountKind.TRADER.value,
+    Book.FUND: AccountKind.POOL.value,
+    Book.FEE: AccountKind.FEE.value,
+    Book.DUST: AccountKind.DUST.value,
+    Book.BASIS: AccountKind.CLEARING.value,
+    Book.MARKET: AccountKind.OUTSIDE.value,
+    Book.LOSS: AccountKind.CLEARING.value,
 }
 
 
 def holder(posting: Posting) -> str:
     """Give the account that a posting stands on; an open basis stands on its market's."""
     name = posting.market if posting.book is Book.BASIS else posting.owner
-    return f"{_KINDS[posting.book].value}:{name}"
+    return f"{_KINDS[posting.book]}:{name}"
 
 
 def book(state: State, postings: Sequence[Posting], lines: Iterable[Line] = ()) -> State:

@@ -23,7 +23,8 @@ Int64 = NDArray[np.int64]
 SIDES = ("long", "short")
 MODES = ("isolated", "cross", "portfolio")
 _NEAR_MOST = 1000
-_FEW = 64
+# Up to so many names are read, or found, one by one: asking for all at once costs more.
+_READ_SINGLY, _FOUND_SINGLY = 200, 16
 
 
 class Section(NamedTuple):
@@ -77,6 +78,11 @@ class Roster:
         return np.searchsorted(self.section, wanted).astype(np.int64)
 
     @cached_property
+    def _numbers(self) -> NDArray[Any] | None:
+        """The ids, where they are whole numbers."""
+        return self.ids.to_numpy() if self.ids.dtype.is_integer() else None
+
+    @cached_property
     def _by_owner(self) -> tuple[Int64, Int64]:
         """Places sorted by account, and where each account starts."""
         order = np.argsort(self.owner, kind="stable")
@@ -91,7 +97,7 @@ class Roster:
 
     def indexed(self) -> "Roster":
         """Build what finds accounts and ids, so that no later command waits for it."""
-        _ = self._by_owner, self._by_id
+        _ = self._by_owner, self._by_id, self._numbers
         return self
 
     def code(self, market: str) -> int:
@@ -127,7 +133,7 @@ class Roster:
 
     def find_accounts(self, accounts: Sequence[str]) -> list[int]:
         """Give the codes of some accounts, as `find_account` does; many of them in one pass."""
-        if len(accounts) <= _FEW or not len(self.accounts):
+        if len(accounts) <= _FOUND_SINGLY or not len(self.accounts):
             return [self.find_account(account) for account in accounts]
         wanted = pl.Series(accounts, dtype=pl.String)
         places = self.accounts.search_sorted(wanted).clip(upper_bound=len(self.accounts) - 1)
@@ -144,7 +150,9 @@ class Roster:
 
     def ids_of(self, places: Int64) -> list[str]:
         """Give the ids of some places, as text."""
-        return [str(name) for name in _taken(self.ids, places)]
+        if self._numbers is not None:
+            return list(map(str, self._numbers[places].tolist()))
+        return list(map(str, _taken(self.ids, places)))
 
     def places_of(self, account: str) -> Int64:
         """Give the places of an account, rising; none where it is unknown."""
@@ -183,7 +191,7 @@ class Roster:
 
 def _taken(names: pl.Series, places: NDArray[Any]) -> list[Any]:
     """Give some values of a series; a few are read one by one, which is quicker."""
-    if len(places) <= _FEW:
+    if len(places) <= _READ_SINGLY:
         return [names[place] for place in places.tolist()]
     return names.gather(places).to_list()
 

@@ -169,7 +169,8 @@ class Ledger:
         Raises:
             InputError: a name is not of that form; no account was opened.
         """
-        names = {str(Account.parse(text)): True for text in accounts}
+        # Most names are right, and need no record to be parsed into.
+        names = {text if _is_account(text) else str(Account.parse(text)): True for text in accounts}
         return Ledger(self._accounts.put(names), self._balances)
 
     def post(self, postings: Iterable[Sequence[object]]) -> "Ledger":
@@ -346,6 +347,14 @@ class Ledger:
     def state_hash(self) -> str:
         """The SHA-256 of the canonical bytes, in hex."""
         return sha256(self.dump()).hexdigest()
+
+
+def _is_account(text: object) -> bool:
+    """Whether a text is `kind:name`."""
+    if type(text) is not str:
+        return False
+    kind, _, name = text.partition(":")
+    return bool(name) and kind in _KINDS
 
 
 def _parts(value: Value) -> tuple[list[str], list[list[Value]]]:
