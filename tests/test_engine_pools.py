@@ -8,7 +8,7 @@ import pytest
 
 from deleverage.audit import audit
 from deleverage.engine import Engine
-from deleverage.errors import InputError, StateError
+from deleverage.errors import AdlError, InputError, StateError
 from deleverage.model.records import Venue as Edition
 from deleverage.model.terms import PoolRole, Standing
 from deleverage.venue import Venue
@@ -97,6 +97,31 @@ def test_an_exempt_pool_is_passed_over(journal: Path) -> None:
 
         assert ["bob", "carol", "dave"] == [fill.account for fill in plan.fills]
         assert ["bob", "carol", "dave"] == engine.queue("ETH", "short")["account"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "words"),
+    [
+        (-1, "fund/ETH", "in the queue"),
+        (-1, "bob/ETH/short", "in the queue"),
+        (-2, "x", "expected"),
+    ],
+)
+def test_a_pool_that_does_not_stand_there_is_not_cut(
+    journal: Path, place: int, name: str, words: str
+) -> None:
+    """A doctored plan that cuts an exempt pool, or names its place for another, is refused."""
+    choices = replace(STANDS, standing=Standing.EXEMPT)
+    with with_short(journal, choices=choices) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+        first = replace(plan.fills[0], place=place, position_id=name)
+        forged = replace(plan, fills=(first, *plan.fills[1:]))
+        before = engine.state
+
+        with pytest.raises(AdlError, match=words):
+            engine.commit(forged, at=3)
+        assert before is engine.state
 
 
 def test_a_plan_with_a_pool_is_stale_once_the_pool_moved(journal: Path) -> None:
