@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from deleverage.audit import audit
-from deleverage.engine import Engine
+from deleverage.engine import Commands, Engine
 from deleverage.errors import AdlError, InputError, StateError
+from deleverage.ledger import Journal, decode
 from deleverage.model.records import Venue as Edition
 from deleverage.model.terms import PoolRole, Standing
 from deleverage.venue import Venue
@@ -72,6 +73,28 @@ def test_a_pool_is_cut_where_its_score_puts_it(journal: Path) -> None:
     with Engine.open(journal) as again:
         assert live == again.state_hash()
     assert all(finding.is_ok for finding in audit(journal))
+
+
+def test_a_journal_that_spares_its_pool_is_named(journal: Path, tmp_path: Path) -> None:
+    """The same commands with dave's lot for the fund's, every hash in order, do not follow."""
+    with with_short(journal) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        engine.commit(engine.plan("zed-1"), at=3)
+    with Journal.open(journal, Commands()) as source:
+        entries = list(source.entries())
+    forged = tmp_path / "forged.journal"
+    with Journal.open(forged, Commands()) as target:
+        for entry in entries:
+            body: Any = decode(entry.body)
+            if entry.kind == "commit":
+                dave = target.state.book.roster.find("dave/ETH/short")[0]
+                body["fills"][2] = [int(dave), "dave/ETH/short", 1]
+            target.execute(entry.key, entry.kind, entry.time_ns, body)
+    findings = audit(forged)
+
+    assert not findings[-1].is_ok
+    assert "first bad entry is 5" in findings[-1].detail
+    assert any("plan, fills: expected" in finding.detail for finding in findings)
 
 
 def test_a_poor_pool_stands_at_the_head(journal: Path) -> None:
