@@ -31,6 +31,7 @@ from deleverage.backstop.trigger import State as Light
 from deleverage.backstop.trigger import Status, Trigger
 from deleverage.backstop.window import EIGHT_HOURS
 from deleverage.engine import Commands, Engine, State
+from deleverage.engine.queueing import POOL_PLACE
 from deleverage.errors import AdlError, InvariantError
 from deleverage.ledger import Command, Journal, decode, encode
 from soak_books import (
@@ -290,6 +291,11 @@ class World:
             assert abs(size) <= abs(lots[place]), "a position grew"
             assert size * lots[place] >= 0, "a position flipped"
             closed += abs(lots[place] - size) if place in cut else 0
+        # A pool that stands in the queue is no row; its leg says what it holds before and after.
+        for leg, fill in zip(done["legs"], plan.fills, strict=True):
+            if fill.place == POOL_PLACE:
+                assert abs(fill.lots) == leg["closed"] + abs(leg["lots_left"]), "the pool's leg"
+                closed += leg["closed"]
         assert closed + plan.unfilled == plan.requested, "fills do not add up to the request"
         assert abs(done.get("dust", 0)) <= len(plan.fills), "more dust than a unit a fill"
         assert done["debt"] >= 0

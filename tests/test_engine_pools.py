@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from deleverage.audit import audit
-from deleverage.engine import Engine
-from deleverage.errors import InputError, StateError
+from deleverage.engine import Commands, Engine
+from deleverage.errors import AdlError, InputError, StateError
+from deleverage.ledger import Journal, decode
 from deleverage.model.records import Venue as Edition
 from deleverage.model.terms import PoolRole, Standing
 from deleverage.venue import Venue
@@ -74,6 +75,28 @@ def test_a_pool_is_cut_where_its_score_puts_it(journal: Path) -> None:
     assert all(finding.is_ok for finding in audit(journal))
 
 
+def test_a_journal_that_spares_its_pool_is_named(journal: Path, tmp_path: Path) -> None:
+    """The same commands with dave's lot for the fund's, every hash in order, do not follow."""
+    with with_short(journal) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        engine.commit(engine.plan("zed-1"), at=3)
+    with Journal.open(journal, Commands()) as source:
+        entries = list(source.entries())
+    forged = tmp_path / "forged.journal"
+    with Journal.open(forged, Commands()) as target:
+        for entry in entries:
+            body: Any = decode(entry.body)
+            if entry.kind == "commit":
+                dave = target.state.book.roster.find("dave/ETH/short")[0]
+                body["fills"][2] = [int(dave), "dave/ETH/short", 1]
+            target.execute(entry.key, entry.kind, entry.time_ns, body)
+    findings = audit(forged)
+
+    assert not findings[-1].is_ok
+    assert "first bad entry is 5" in findings[-1].detail
+    assert any("plan, fills: expected" in finding.detail for finding in findings)
+
+
 def test_a_poor_pool_stands_at_the_head(journal: Path) -> None:
     """Worth less, the same position is of a higher leverage: it is cut first, and whole."""
     with with_short(journal, cash="0") as engine:
@@ -97,6 +120,31 @@ def test_an_exempt_pool_is_passed_over(journal: Path) -> None:
 
         assert ["bob", "carol", "dave"] == [fill.account for fill in plan.fills]
         assert ["bob", "carol", "dave"] == engine.queue("ETH", "short")["account"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "words"),
+    [
+        (-1, "fund/ETH", "in the queue"),
+        (-1, "bob/ETH/short", "in the queue"),
+        (-2, "x", "expected"),
+    ],
+)
+def test_a_pool_that_does_not_stand_there_is_not_cut(
+    journal: Path, place: int, name: str, words: str
+) -> None:
+    """A doctored plan that cuts an exempt pool, or names its place for another, is refused."""
+    choices = replace(STANDS, standing=Standing.EXEMPT)
+    with with_short(journal, choices=choices) as engine:
+        engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
+        plan = engine.plan("zed-1")
+        first = replace(plan.fills[0], place=place, position_id=name)
+        forged = replace(plan, fills=(first, *plan.fills[1:]))
+        before = engine.state
+
+        with pytest.raises(AdlError, match=words):
+            engine.commit(forged, at=3)
+        assert before is engine.state
 
 
 def test_a_plan_with_a_pool_is_stale_once_the_pool_moved(journal: Path) -> None:
@@ -176,7 +224,7 @@ def test_what_is_shed_goes_with_its_market(journal: Path) -> None:
         (("fund", "ETC", "eth"), "0", InputError, "got 'ETC'"),
         (("fund", "ETH", "fund"), "0", InputError, "expected that of a new pool, got 'fund'"),
         (("fund", "ETH", "zed"), "0", InputError, "other than 'zed'"),
-        (("fund", "ETH", "eth"), "2001", StateError, "cash: expected at most 2000000000"),
+        (("fund", "ETH", "eth"), "2001", StateError, "cash: expected at most 2000 USDT"),
         (("fund", "ETH", "eth"), "-1", InputError, "cash"),
         (("fund", "ETH", " "), "0", InputError, "a name that is not blank"),
     ],

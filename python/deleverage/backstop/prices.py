@@ -6,11 +6,13 @@ and inverse contracts, and a bankruptcy without a finite price has a value all t
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 
 from deleverage.backstop.bankruptcy import Exact, exact
 from deleverage.errors import InputError, VenueError
 from deleverage.model.parts import Price
 from deleverage.model.prices import deviation
+from deleverage.model.quantise import decimal_of
 from deleverage.model.terms import PriceKind
 
 __all__ = ["Candidates", "SettlementPrice", "choose_price", "deviation_of", "price_by_edition"]
@@ -34,6 +36,7 @@ class Candidates:
         pool_bankruptcy: of the pool's whole position; see `bankruptcy.of_pool`.
         fund_balance: balance of the fund, money units.
         fund_peak: its highest balance in the edition's window, money units.
+        unit: what one money unit is, and of which asset, for words; without it they are units.
     """
 
     is_inverse: bool
@@ -46,6 +49,7 @@ class Candidates:
     pool_bankruptcy: Exact | None = None
     fund_balance: int | None = None
     fund_peak: int | None = None
+    unit: tuple[Fraction, str] | None = None
 
     def read(self, name: str) -> Fraction:
         """Give one number.
@@ -57,6 +61,13 @@ class Candidates:
         if value is None:
             raise InputError(f"{name}: not given, and the edition settles by it")
         return exact(value, name)
+
+    def money(self, units: Exact) -> str:
+        """Write an amount as its owner says it; a part of a unit is left off."""
+        whole = floor(units)
+        if self.unit is None:
+            return str(whole)
+        return f"{decimal_of(whole * self.unit[0]):f} {self.unit[1]}"
 
     @property
     def gain(self) -> int:
@@ -177,7 +188,8 @@ def _until_depleted(rule: PriceKind, known: Candidates, ratio: Fraction) -> Sett
         rule=rule,
         kind=kind,
         lot_value=known.read(kind.value),
-        reason=f"{kind.value} price: the fund holds {balance}, {relation} {line}",
+        reason=f"{kind.value} price: the fund holds {known.money(int(balance))}, {relation} "
+        f"{known.money(line)}",
     )
 
 

@@ -206,6 +206,10 @@ def _carve(state: State, body: Body) -> tuple[State, dict[str, Value]]:
         raise InputError(f"name: expected that of a new pool, got {name!r}")
     loading.refuse_account(state, name, "the name of a pool")
     asset, cash = state.assets[owner], body.at_least("cash", least=0)
+    most = max(0, pool.cash)
+    if cash > most:
+        said = [accounts.worded(units, state.unit(asset), asset) for units in (most, cash)]
+        raise StateError(f"pool {owner}, cash: expected at most {said[0]}, got {said[1]}")
     carved = carve_out(pool, market, name=name, cash=cash, asset=asset, at=state.at)
     # The line of 0 opens the new pool's account, where nothing moves.
     after = book(state, carved.postings, ((f"{AccountKind.POOL.value}:{name}", asset, 0),))

@@ -128,7 +128,8 @@ class Engine:
                 only: marks and fills may lie between ticks.
             venue: the edition, with its required numbers supplied.
             pools: insurance pools: name, cash in the asset, and where it matters markets, asset,
-                may_be_negative (true or false). Without markets a pool is shared.
+                may_be_negative (true or false), group. Without markets a pool is shared; pools of
+                one group answer for each other.
             choices: what the venue left open.
             at: event time, ns UTC.
             key: unique name of the command, for retries.

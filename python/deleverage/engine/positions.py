@@ -5,6 +5,12 @@ The rows of one side of one market stand together: first those in the queue, the
 in it, so a ranking reads one slice and nothing is copied. Whatever order rows stand in, the ranking
 and the root are the same. This is the whole surface the engine uses, so that another store can
 take its place.
+
+The kept book (`deleverage.Book`) is not that store yet. It has one version, and a plan, a refused
+command and an audit read older ones; it gives its rows all at once, and the hash tree reads the
+blocks that changed; it has no rows that are held and stand in no queue. With a read by id, a mark
+for rows set aside, and an upsert that answers with what stood there before (the undo of a version,
+as `arrays` keeps it), `Positions` would be its face, and nothing above would change.
 """
 
 from collections.abc import Mapping, Sequence

@@ -38,6 +38,7 @@ def settlement_price(state: State, stage: Stage) -> SettlementPrice:
         previous_mark=_previous(scale),
         oracle=_oracle(state, scale),
         cost=Fraction(left.entry_value, abs(left.lots)),
+        unit=(Fraction(scale.money_unit), scale.settle),
         fund_balance=None if pool is None else pool.balance,
         fund_peak=None if pool is None else pool.balance_window(EIGHT_HOURS).peak,
     )
