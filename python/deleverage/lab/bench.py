@@ -32,6 +32,7 @@ from deleverage.lab.bench_queue import (
     measure_rank,
     measure_spread,
 )
+from deleverage.lab.bench_replay import measure_replay
 from deleverage.lab.bench_report import Measurement, Report, write_readme
 from deleverage.lab.bench_select import measure_select
 from deleverage.lab.bench_timing import cores, this_machine
@@ -40,7 +41,10 @@ from deleverage.lab.books import Book, generate
 __all__ = ["SECTIONS", "Report", "run", "write_readme"]
 
 #: Parts of a run, in the order they are taken.
-SECTIONS = ("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal")
+SECTIONS = (
+    *("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal"),
+    "replay",
+)
 
 _FEWEST_POSITIONS = 1_000
 _QUICK_ROUNDS = 5
@@ -152,6 +156,7 @@ class _Run:
             "memory": self._memory,
             "frames": self._frames,
             "journal": self._journal,
+            "replay": self._replay,
         }
         return measure[name]()
 
@@ -203,6 +208,14 @@ class _Run:
 
     def _journal(self) -> Iterator[Measurement]:
         return measure_journal(rounds=self.rounds, quick=self._quick, progress=self._progress)
+
+    def _replay(self) -> Iterator[Measurement]:
+        return measure_replay(
+            self._positions,
+            rounds=min(self.rounds, _FILE_ROUNDS),
+            seed=self._seed,
+            progress=self._progress,
+        )
 
     def _peers(self) -> Iterator[Measurement]:
         folder = peers_folder()
