@@ -147,6 +147,7 @@ def replay_unit(
     *,
     venues: Sequence[Venue],
     policies: Mapping[str, Policy],
+    book: Snapshot | None = None,
     covered: Mapping[str, frozenset[int]] = MappingProxyType({}),
     shown: Shown | None = None,
 ) -> Results:
@@ -158,6 +159,7 @@ def replay_unit(
         positions: as `replay_book.read_positions` gives them.
         venues: the editions.
         policies: by name.
+        book: the unit under the first edition, where it is made already.
         covered: events that a venue's pool takes over, by the venue's name.
         shown: the side whose queue and lights are noted, which may be another unit's.
 
@@ -180,8 +182,9 @@ def replay_unit(
     is_here = shown is not None and shown.snapshot == unit.snapshot
     outcomes: list[_Outcome] = []
     seen: list[tuple[Watch, pl.DataFrame]] = []
-    for venue in venues:
-        book = prepared(dump, unit, positions, venue, columns)
+    for number, venue in enumerate(venues):
+        if number or book is None:
+            book = prepared(dump, unit, positions, venue, columns)
         for name, policy in policies.items():
             for market, events in by_market.items():
                 history = _History(
