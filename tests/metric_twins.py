@@ -10,11 +10,14 @@ __all__ = [
     "gini",
     "kendall_counts",
     "largest_haircut",
+    "mean_tau",
     "over",
     "path_length",
     "severity",
     "square_bound",
+    "survivor_ratios",
     "violations",
+    "weighted_gini",
 ]
 
 Numbers = Sequence[Fraction]
@@ -100,3 +103,29 @@ def violations(endowments: Numbers, left: Numbers) -> Fraction:
     pairs = list(pairwise(ordered))
     wrong = sum(a[0] < b[0] and a[1] > b[1] for a, b in pairs)
     return Fraction(wrong, len(pairs) or 1)
+
+
+def survivor_ratios(
+    largest: tuple[Fraction, Fraction], deficit: Fraction, executed: Fraction
+) -> dict[str, tuple[Fraction | None, Fraction | None]]:
+    """PTSR and PMR by the text, whose base is H, and by the code, whose base is D - H.
+
+    The largest survivor is set over the base, and over the largest loss in the part that the base
+    is of the deficit.
+    """
+    left, loss = largest
+    found = {}
+    for name, base in (("text", executed), ("code", deficit - executed)):
+        over = base * loss / deficit if deficit else Fraction(0)
+        found[name] = (left / base if base > 0 else None, left / over if over > 0 else None)
+    return found
+
+
+def mean_tau(rounds: Sequence[Numbers]) -> Fraction | None:
+    """The mean of Kendall's tau over neighbours, where no round has ties."""
+    taus = []
+    for one, other in pairwise(rounds):
+        pairs = list(combinations(range(len(one)), 2))
+        signs = ((one[a] < one[b]) is (other[a] < other[b]) for a, b in pairs)
+        taus.append(Fraction(sum(1 if same else -1 for same in signs), len(pairs)))
+    return sum(taus, Fraction(0)) / len(taus) if taus else None

@@ -1,7 +1,8 @@
 """The measures of an allocation: equal to their definitions, and to what the papers work out."""
 
 from fractions import Fraction
-from math import isnan, log, sqrt
+from math import exp, isnan, log, sqrt
+from random import Random
 
 import numpy as np
 import pytest
@@ -175,6 +176,44 @@ def test_rank_stability_is_the_mean_of_neighbours() -> None:
     assert metrics.rank_stability([rising, rising, level]) == 1
     assert isnan(metrics.rank_stability([level, rising]))
     assert isnan(metrics.rank_stability([rising]))
+
+
+@given(money, positive, positive, share)
+def test_survivor_ratios_have_their_two_bases(
+    left: Fraction, loss: Fraction, deficit: Fraction, part: Fraction
+) -> None:
+    """PTSR and PMR by the text divide by what was socialised, by the code by what is left."""
+    executed = Fraction(float(deficit * part))
+    expected = twin.survivor_ratios((left, loss), deficit, executed)
+    for reading in metrics.Reading:
+        given_ = {"deficit": float(deficit), "executed": float(executed), "reading": reading}
+        found = (
+            metrics.ptsr(float(left), **given_),
+            metrics.pmr(float(left), float(loss), **given_),
+        )
+        for figure, exact in zip(found, expected[str(reading)], strict=True):
+            assert (figure is None) is (exact is None)
+            assert figure is None or exact is None or figure == pytest.approx(float(exact))
+
+
+@given(st.integers(2, 6), st.lists(st.randoms(use_true_random=False), min_size=2, max_size=5))
+def test_rank_stability_counts_pairs_that_keep_their_order(count: int, draws: list[Random]) -> None:
+    """Over rounds without ties it is the mean of all pairs kept less all pairs turned."""
+    rounds = [draw.sample(range(100), count) for draw in draws]
+    exact = twin.mean_tau([[Fraction(each) for each in burden] for burden in rounds])
+
+    assert exact is not None
+    assert metrics.rank_stability(rounds) == pytest.approx(float(exact))
+
+
+@given(table(share, money))
+def test_revenue_that_leaves_is_its_formula(rows: list[list[Fraction]]) -> None:
+    """Each account's share to leave, times two years of funding and fees on its endowment."""
+    cuts, endowments = rows
+    lost = sum(float(w) * (1 - exp(-5 * float(h))) for h, w in zip(cuts, endowments, strict=True))
+
+    found = metrics.revenue_lost(floats(cuts), floats(endowments))
+    assert found == pytest.approx(730 * (24 * 1.5e-5 + 4e-4) * lost, rel=1e-9)
 
 
 # --- what the papers work out -------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_measures_are_those_of_the_fills(dump: Dump, whole: Path) -> None:
     found = results(whole)
     event = int(dump.bankruptcies.sort("qty")["event"][-1])
     row = dump.bankruptcies.filter(pl.col("event") == event).row(0, named=True)
-    mark, _ = dump.marks_of(row["snapshot"], [str(row["market"])])[str(row["market"])][row["time"]]
+    mark, _ = dump.marks_of(dump.bankruptcies)[str(row["market"])][row["time"]]
     for name in VENUES:
         here = (pl.col("event") == event) & (pl.col("venue") == name)
         fills = found["fills"].filter(here)

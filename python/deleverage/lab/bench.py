@@ -35,6 +35,7 @@ from deleverage.lab.bench_queue import (
     measure_rank,
     measure_spread,
 )
+from deleverage.lab.bench_replay import measure_replay
 from deleverage.lab.bench_report import Measurement, Report, write_readme
 from deleverage.lab.bench_select import measure_select
 from deleverage.lab.bench_ticks import measure_ticks
@@ -46,7 +47,7 @@ __all__ = ["KEPT", "SECTIONS", "Report", "run", "write_readme"]
 #: Parts of a run, in the order they are taken.
 SECTIONS = (
     *("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal"),
-    *("ticks", "book", "growth"),
+    *("replay", "ticks", "book", "growth"),
 )
 
 #: Parts that measure a book kept between ticks.
@@ -167,6 +168,7 @@ class _Run:
             "memory": self._memory,
             "frames": self._frames,
             "journal": self._journal,
+            "replay": self._replay,
             "ticks": self._ticks,
             "book": self._kept,
             "growth": self._growth,
@@ -222,6 +224,14 @@ class _Run:
     def _journal(self) -> Iterator[Measurement]:
         return measure_journal(
             self._book(1), rounds=self.rounds, quick=self._quick, progress=self._progress
+        )
+
+    def _replay(self) -> Iterator[Measurement]:
+        return measure_replay(
+            self._positions,
+            rounds=min(self.rounds, _FILE_ROUNDS),
+            seed=self._seed,
+            progress=self._progress,
         )
 
     def _ticks(self) -> Iterator[Measurement]:

@@ -248,13 +248,12 @@ class Dump:
         return found
 
     def marks_of(
-        self, snapshot: int, markets: Sequence[str]
+        self, events: pl.DataFrame
     ) -> dict[str, dict[int, tuple[Decimal, Decimal | None]]]:
-        """Give the marks of some markets on one snapshot.
+        """Give the marks of some events.
 
         Args:
-            snapshot: number.
-            markets: names.
+            events: snapshot, market and time of each.
 
         Returns:
             Mark and, where it is known, the one before, by nanoseconds UTC, by market.
@@ -262,8 +261,10 @@ class Dump:
         Raises:
             InputError: the prices are no decimals.
         """
-        own = pl.col("market").cast(pl.String).is_in(list(markets))
-        found = self.marks.filter(pl.col("snapshot") == snapshot, own)
+        named = pl.col("market").cast(pl.String)
+        keys = events.select("snapshot", "time", named)
+        found = self.marks.filter(pl.col("snapshot").is_in(keys["snapshot"].unique().implode()))
+        found = found.with_columns(named).join(keys, on=keys.columns, how="semi")
         names = ["mark_price", "previous_mark_price"]
         if "previous_mark_price" not in found.columns:
             found = found.with_columns(previous_mark_price=None)
@@ -272,9 +273,11 @@ class Dump:
                 f"{self.directory / 'marks.parquet'}: column mark_price: expected decimals, "
                 f"got type {found.schema['mark_price']}"
             )
-        marks: dict[str, dict[int, tuple[Decimal, Decimal | None]]] = {one: {} for one in markets}
+        marks: dict[str, dict[int, tuple[Decimal, Decimal | None]]] = {
+            market: {} for market in keys["market"].unique()
+        }
         for market, time, mark, before in found.select("market", "time", *names).iter_rows():
-            marks[str(market)][time] = (mark, before)
+            marks[market][time] = (mark, before)
         return marks
 
 

@@ -1,11 +1,12 @@
 """History replayed: every bankruptcy of a dump, planned under each venue, in event order.
 
-Some markets of a snapshot are read at a time, only the columns that the editions ask for, the next
-while the present ones are planned; memory is that of the largest market, or of as many as have
-`rows_at_once` positions together, and of their fills, whatever the dump's size. The
-positions are the snapshot's, the marks those of the event's own time. Within a snapshot each venue
-and policy lives with its own cuts: what it closed is gone for its later events, a part keeps its
-share of entry value and margins. The next snapshot is again what really was.
+Some markets of a snapshot are read at a time, only the columns that the editions ask for; the next
+ones are read, and checked under the first edition, while the present ones are planned. Memory is
+that of the largest market, or of as many as have `rows_at_once` positions together, twice, and of
+their fills, whatever the dump's size. The positions are the snapshot's, the marks those of the
+event's own time. Within a snapshot each venue and policy lives with its own cuts: what it closed is
+gone for its later events, a part keeps its share of entry value and margins. The next snapshot is
+again what really was.
 
 Results are Parquet under the run's directory, a file each for what was read at once:
 
@@ -35,13 +36,14 @@ import polars as pl
 
 from deleverage.errors import InputError, StateError
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay_book import Columns, Unit, read_columns, read_positions, split
+from deleverage.lab.replay_book import Columns, Unit, prepared, read_columns, read_positions, split
 from deleverage.lab.replay_event import EVENTS, FILLS, METRICS, Results, replay_unit
 from deleverage.lab.replay_policy import POLICIES, Policy
 from deleverage.lab.replay_pool import POOL, PoolTerms, carried
 from deleverage.lab.replay_shown import LIGHTS, QUEUES, choose
 from deleverage.model.digest import text_digest
 from deleverage.model.records import Venue
+from deleverage.model.snapshot import Snapshot
 
 __all__ = ["POLICIES", "TABLES", "Run", "read_results", "replay"]
 
@@ -128,13 +130,14 @@ def replay(
     read = sum(unit.rows for unit in units if unit.key in done)
     rows = 0
     with (directory / STATE).open("a", encoding="utf-8") as state:
-        for unit, positions in _ahead(dump, left, columns):
+        for unit, positions, book in _ahead(dump, left, columns, venues[0]):
             results = replay_unit(
                 dump,
                 unit,
                 positions,
                 venues=venues,
                 policies=policies,
+                book=book,
                 covered=covered,
                 shown=shown,
             )
@@ -172,15 +175,26 @@ def read_results(directory: Path, table: str) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(part) for part in parts]).sort(keys)
 
 
-def _ahead(dump: Dump, units: list[Unit], columns: Columns) -> Iterator[tuple[Unit, pl.DataFrame]]:
-    """Give units with their positions; the next are read while the caller is busy."""
+def _ahead(
+    dump: Dump, units: list[Unit], columns: Columns, venue: Venue
+) -> Iterator[tuple[Unit, pl.DataFrame, Snapshot]]:
+    """Give units with their positions, and their snapshots under the first edition.
+
+    The next unit is read and prepared while the caller is busy; one edition's only, so that memory
+    does not grow with the number of editions.
+    """
+
+    def made(unit: Unit) -> tuple[Unit, pl.DataFrame, Snapshot]:
+        positions = read_positions(dump, unit, columns)
+        return unit, positions, prepared(dump, unit, positions, venue, columns)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = [pool.submit(read_positions, dump, unit, columns) for unit in units[:1]]
-        for place, unit in enumerate(units):
-            positions = waiting.pop().result()
+        waiting = [pool.submit(made, unit) for unit in units[:1]]
+        for place in range(len(units)):
+            ready = waiting.pop().result()
             if place + 1 < len(units):
-                waiting.append(pool.submit(read_positions, dump, units[place + 1], columns))
-            yield unit, positions
+                waiting.append(pool.submit(made, units[place + 1]))
+            yield ready
 
 
 def _request(

@@ -12,12 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from deleverage.errors import InputError, InvariantError
-from deleverage.lab import metrics
 from deleverage.lab.dump import Dump
 from deleverage.lab.replay_book import Columns, RemainingSide, Remains, Unit, prepared
 from deleverage.lab.replay_policy import Policy, Share
 from deleverage.lab.replay_shown import LIGHTS, QUEUES, Shown, Watch
-from deleverage.model.quantise import decimal_of
+from deleverage.model.quantise import LIMIT, decimal_of
 from deleverage.model.records import Venue
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
@@ -115,7 +114,14 @@ class _Outcome:
 
     def contracts(self, lots: int) -> Decimal:
         """Lots as contracts."""
-        return decimal_of(lots * Fraction(self.scale.lot_size))
+        return decimal_of(lots * Fraction(self.scale.lot_size)) if lots else Decimal(0)
+
+    @property
+    def value(self) -> float:
+        """What a lot is worth at the mark, money."""
+        return float(
+            Fraction(self.scale.mark_num, self.scale.mark_den) * Fraction(self.scale.money_unit)
+        )
 
     def profit(self) -> Float64:
         """What each cut position had gained on what was closed, at the mark, money, (k,)."""
@@ -126,10 +132,10 @@ class _Outcome:
         gain: Float64 = (worth - entry) * (money if is_gain else -money)
         return gain
 
-    def moved(self, lots: int, before: object, after: object) -> float:
+    def moved(self, lots: int, before: Decimal, after: Decimal) -> float:
         """What lots gain for those who are cut, from one price to another, money."""
         size = float(self.scale.lot_size) * float(self.scale.contract_size)
-        one, other = float(str(before)), float(str(after))
+        one, other = float(before), float(after)
         gain = 1 / one - 1 / other if self.scale.is_inverse else other - one
         return (lots if self.side == "long" else -lots) * size * gain
 
@@ -141,6 +147,7 @@ def replay_unit(
     *,
     venues: Sequence[Venue],
     policies: Mapping[str, Policy],
+    book: Snapshot | None = None,
     covered: Mapping[str, frozenset[int]] = MappingProxyType({}),
     shown: Shown | None = None,
 ) -> Results:
@@ -152,6 +159,7 @@ def replay_unit(
         positions: as `replay_book.read_positions` gives them.
         venues: the editions.
         policies: by name.
+        book: the unit under the first edition, where it is made already.
         covered: events that a venue's pool takes over, by the venue's name.
         shown: the side whose queue and lights are noted, which may be another unit's.
 
@@ -163,7 +171,7 @@ def replay_unit(
         InvariantError: a policy closed another quantity than asked for.
     """
     columns = Columns(names=tuple(positions.columns), has_cross="margin_mode" in positions.columns)
-    marks = dump.marks_of(unit.snapshot, list(unit.counts))
+    marks = dump.marks_of(unit.events)
     by_market: dict[str, list[dict[str, Any]]] = {}
     for event in unit.events.iter_rows(named=True):
         by_market.setdefault(str(event["market"]), []).append(event)
@@ -174,8 +182,9 @@ def replay_unit(
     is_here = shown is not None and shown.snapshot == unit.snapshot
     outcomes: list[_Outcome] = []
     seen: list[tuple[Watch, pl.DataFrame]] = []
-    for venue in venues:
-        book = prepared(dump, unit, positions, venue, columns)
+    for number, venue in enumerate(venues):
+        if number or book is None:
+            book = prepared(dump, unit, positions, venue, columns)
         for name, policy in policies.items():
             for market, events in by_market.items():
                 history = _History(
@@ -191,11 +200,12 @@ def replay_unit(
                 outcomes += history.planned(events, name, policy)
                 seen += history.seen
     outcomes.sort(key=lambda one: int(one.event["event"]))
+    profits = [one.profit() for one in outcomes]
     lights = [row for watch, _ in seen for row in watch.lights]
     return {
-        "fills": _fills(outcomes, positions),
+        "fills": _fills(outcomes, positions, profits),
         "events": pl.DataFrame([_event_row(one) for one in outcomes], schema=dict(EVENTS)),
-        "metrics": pl.DataFrame([_metrics_row(one) for one in outcomes], schema=dict(METRICS)),
+        "metrics": _metrics(outcomes, profits),
         "queues": pl.concat([pl.DataFrame(schema=dict(QUEUES)), *(queue for _, queue in seen)]),
         "lights": pl.DataFrame(lights, schema=dict(LIGHTS)),
     }
@@ -266,7 +276,7 @@ def _left_to_the_pool(side: QueueSide, event: Mapping[str, Any], name: str) -> _
         scale=side.scale,
         entries=len(side),
         share=Share(rows=nobody, lots=nobody, unfilled=0),
-        requested=side.scale.lots(event["qty"]),
+        requested=_lots(side, event["qty"]),
         price=None,
         reason=COVERED,
         held=nobody,
@@ -280,7 +290,7 @@ def _planned(
 ) -> _Outcome:
     """One event on one side."""
     venue = side.snapshot.venue
-    lots = side.scale.lots(event["qty"])
+    lots = _lots(side, event["qty"])
     share = policy(side, lots, excluded)
     held = np.abs(side.columns.lots[share.rows])
     if int(share.lots.sum()) + share.unfilled != lots or bool((share.lots > held).any()):
@@ -316,7 +326,15 @@ def _planned(
     )
 
 
-def _fills(outcomes: Sequence[_Outcome], positions: pl.DataFrame) -> pl.DataFrame:
+def _lots(side: QueueSide, qty: Decimal) -> int:
+    """Contracts as lots; what is not whole, or too many, the scale refuses in its own words."""
+    whole, rest = divmod(qty, side.scale.lot_size)
+    return int(whole) if rest == 0 and whole < LIMIT else side.scale.lots(qty)
+
+
+def _fills(
+    outcomes: Sequence[_Outcome], positions: pl.DataFrame, profits: Sequence[Float64]
+) -> pl.DataFrame:
     """The fills of a unit's events; see `FILLS`."""
     counts = np.array([len(one.share.rows) for one in outcomes])
     which = np.repeat(np.arange(len(outcomes)), counts)
@@ -337,7 +355,7 @@ def _fills(outcomes: Sequence[_Outcome], positions: pl.DataFrame) -> pl.DataFram
             positions["account"].gather(original),
             _contracts("qty_closed", closed, lot_size),
             _contracts("qty_left", left, lot_size),
-            pl.Series("profit", np.concatenate([one.profit() for one in outcomes])),
+            pl.Series("profit", np.concatenate(profits)),
         ]
     )
     return own.hstack(by_event[which]).select(list(FILLS))
@@ -357,7 +375,8 @@ def _event_row(one: _Outcome) -> dict[str, object]:
         "snapshot": one.event["snapshot"],
         "market": str(one.event["market"]),
         "bankrupt_side": str(one.event["side"]),
-        "requested": one.contracts(one.requested),
+        # What was asked for was whole lots: they are as many contracts again.
+        "requested": one.event["qty"],
         "unfilled": one.contracts(one.share.unfilled),
         "fills": len(one.share.rows),
         "reason": one.reason,
@@ -366,16 +385,19 @@ def _event_row(one: _Outcome) -> dict[str, object]:
     }
 
 
-def _metrics_row(one: _Outcome) -> dict[str, object]:
-    """The row of the metrics table; see `METRICS`."""
-    share, scale = one.share, one.scale
-    worth = share.lots * float(
-        Fraction(scale.mark_num, scale.mark_den) * Fraction(scale.money_unit)
-    )
-    closed = int(share.lots.sum())
-    mark, later = scale.mark_price, one.event["wave_mark"]
+def _metrics(outcomes: Sequence[_Outcome], profits: Sequence[Float64]) -> pl.DataFrame:
+    """The metrics of a unit's events; see `METRICS`."""
+    rows = [_metrics_row(one, gained) for one, gained in zip(outcomes, profits, strict=True)]
+    frame = pl.DataFrame(rows, schema={name: METRICS[name] for name in rows[0]})
+    return frame.with_columns(_spread(outcomes)).select(list(METRICS))
+
+
+def _metrics_row(one: _Outcome, profit: Float64) -> dict[str, object]:
+    """What one event comes to."""
+    share, mark, later = one.share, one.scale.mark_price, one.event["wave_mark"]
+    closed, bankruptcy = int(share.lots.sum()), one.event["bankruptcy_price"]
     executed = markout = None
-    if share.rows.size == 0:
+    if not closed:
         executed = markout = 0.0
     elif one.price is not None:
         executed = max(one.moved(closed, one.price, mark), 0.0)
@@ -384,13 +406,36 @@ def _metrics_row(one: _Outcome) -> dict[str, object]:
         **one.key,
         "entries": one.entries,
         "participation": len(share.rows) / one.entries if one.entries else 0.0,
-        "notional": float(worth.sum()),
-        "profit": float(one.profit().sum()),
-        "top_share": metrics.top_share(worth),
-        "concentration": metrics.concentration(worth),
-        "gini": metrics.gini(worth),
-        "needed": abs(one.moved(closed, one.event["bankruptcy_price"], mark)),
-        "missing": abs(one.moved(share.unfilled, one.event["bankruptcy_price"], mark)),
+        "notional": closed * one.value,
+        "profit": float(profit.sum()),
+        "needed": abs(one.moved(closed, bankruptcy, mark)),
+        "missing": abs(one.moved(share.unfilled, bankruptcy, mark)) if share.unfilled else 0.0,
         "executed": executed,
         "markout": markout,
     }
+
+
+def _spread(outcomes: Sequence[_Outcome]) -> list[pl.Series]:
+    """How the closed notional of each event lies on its fills, all events at once.
+
+    The three are those of `metrics`; within an event notional is as lots.
+    """
+    counts = np.array([len(one.share.rows) for one in outcomes])
+    lots = np.concatenate([one.share.lots for one in outcomes]).astype(np.float64)
+    which = np.repeat(np.arange(len(outcomes)), counts)
+    lots = lots[np.lexsort((lots, which))]
+    ends = np.cumsum(counts)
+    place = np.arange(len(lots)) - (ends - counts)[which] + 1
+
+    def summed(values: Float64) -> Float64:
+        return np.bincount(which, values, len(outcomes)).astype(np.float64, copy=False)
+
+    whole = np.maximum(summed(lots), 1.0)
+    rising = summed((2 * place - counts[which] - 1) * lots)
+    top = np.zeros(len(outcomes))
+    top[counts > 0] = lots[ends[counts > 0] - 1] / whole[counts > 0]
+    return [
+        pl.Series("top_share", top),
+        pl.Series("concentration", summed((lots / whole[which]) ** 2)),
+        pl.Series("gini", rising / (np.maximum(counts, 1) * whole)),
+    ]

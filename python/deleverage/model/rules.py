@@ -142,13 +142,19 @@ class ScoreRule:
         if not 1 <= self.wallet_floor < _FLOOR_LIMIT:
             msg = f"wallet_floor: expected 1 to 2**51 money units, got {self.wallet_floor!r}"
             raise InputError(msg)
-        ties = list(Tie)
         return (
-            list(Basis).index(self.basis),
-            list(Factor).index(self.factor),
-            list(Loss).index(self.loss),
-            list(NoEquity).index(self.no_equity),
+            _PLACES[Basis][self.basis],
+            _PLACES[Factor][self.factor],
+            _PLACES[Loss][self.loss],
+            _PLACES[NoEquity][self.no_equity],
             self.joint_hedge,
             self.wallet_floor,
-            [ties.index(tie) for tie in self.ties],
+            [_PLACES[Tie][tie] for tie in self.ties],
         )
+
+
+# Members of an enumeration as the kernel counts them; asked at every call.
+_PLACES = {
+    kind: {member: place for place, member in enumerate(kind)}
+    for kind in (Basis, Factor, Loss, NoEquity, Tie)
+}

@@ -138,7 +138,7 @@ class MarketScale:
         Raises:
             InputError: the mark is not above zero, or its rate leaves 62 bits.
         """
-        rate = _checked_rate(self.value_ratio * _per_unit(self, mark_price), self.market)
+        rate = _checked_rate(_rate_of(self, mark_price), self.market)
         return replace(
             self,
             mark_price=mark_price,
@@ -148,14 +148,18 @@ class MarketScale:
         )
 
 
-def _per_unit(scale: MarketScale, mark_price: Decimal) -> Fraction:
-    """Give a mark in price units, or its inverse."""
+def _rate_of(scale: MarketScale, mark_price: Decimal) -> Fraction:
+    """Give the value of one lot at a mark, money units; asked at every event of a replay."""
     if not mark_price.is_finite() or mark_price <= 0:
         raise InputError(
             f"mark_price of {scale.market}: expected a price above zero, got {plain(mark_price)}"
         )
-    units = Fraction(mark_price) / Fraction(scale.price_unit)
-    return 1 / units if scale.is_inverse else units
+    lot, contract = scale.lot_size.as_integer_ratio(), scale.contract_size.as_integer_ratio()
+    mark, money = mark_price.as_integer_ratio(), scale.money_unit.as_integer_ratio()
+    above, below = mark[::-1] if scale.is_inverse else mark
+    return Fraction(
+        lot[0] * contract[0] * above * money[1], lot[1] * contract[1] * below * money[0]
+    )
 
 
 def _checked_rate(rate: Fraction, market: str) -> Fraction:
