@@ -28,6 +28,7 @@ pub mod edges;
 pub mod estimate;
 pub mod index;
 mod keep;
+mod order;
 pub mod pools;
 mod reads;
 pub mod table;

@@ -14,9 +14,11 @@
 use crate::book::bound::Bound;
 use crate::columns::Columns;
 use crate::rule::{Basis, Factor, Loss, Rule};
-use crate::simd::{Level, Task, dispatch};
+use crate::simd::{Level, Task, dispatch, prefetch};
 
 const BLOCK: usize = 128;
+/// Rows ahead whose place is fetched meanwhile.
+const AHEAD: usize = 16;
 /// How much a score to reach is lowered: more than the roundings of both products.
 const LOWER: f64 = 1.0 - 1.0 / (1u64 << 20) as f64;
 /// Scores and marks beyond these leave the range in which 32-bit products are safe.
@@ -124,11 +126,16 @@ impl Coefficients {
         }
     }
 
-    /// Works some rows out anew.
-    pub fn write(&mut self, columns: &Columns<'_>, rows: &[u32]) {
-        for &row in rows {
+    /// Works some rows out anew: (row here, row there) pairs.
+    pub fn write(&mut self, source: &Columns<'_>, pairs: &[(u32, u32)]) {
+        for (turn, &(row, from)) in pairs.iter().enumerate() {
+            if let Some(&(row, _)) = pairs.get(turn + AHEAD) {
+                let line = row as usize..row as usize + 1;
+                prefetch(&self.entry, line.clone());
+                prefetch(&self.bankruptcy, line);
+            }
             let row = row as usize;
-            (self.entry[row], self.bankruptcy[row]) = self.pair(columns, row);
+            (self.entry[row], self.bankruptcy[row]) = self.pair(source, from as usize);
         }
     }
 

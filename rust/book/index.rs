@@ -3,6 +3,8 @@
 //! A word packs a place and twelve bits of the id's hash. The id itself is read from the column
 //! that holds it, so that it is not kept twice.
 
+use crate::simd::prefetch;
+
 /// Where a position stands: side of a market, and row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -18,6 +20,8 @@ pub const SECTIONS: usize = (1 << 20) - 1;
 const EMPTY: u64 = u64::MAX;
 const ROW_BITS: u32 = 32;
 const TAG_SHIFT: u32 = 52;
+/// Ids that are looked up side by side.
+const BATCH: usize = 32;
 
 /// An open table with linear probing, never more than seven eighths full.
 #[derive(Debug, Clone)]
@@ -80,6 +84,30 @@ impl Index {
     pub fn find(&self, id: u64, id_at: impl Fn(Place) -> u64) -> Option<Place> {
         let word = self.words[self.slot(id, hash(id), id_at)];
         (word != EMPTY).then(|| unpack(word))
+    }
+
+    /// Where many positions stand; `fetch` asks for the id at a place that will be read soon.
+    pub fn find_all(
+        &self,
+        ids: &[u64],
+        id_at: impl Fn(Place) -> u64,
+        fetch: impl Fn(Place),
+    ) -> Vec<Option<Place>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(BATCH) {
+            let mut slots = [0; BATCH];
+            for (slot, &id) in slots.iter_mut().zip(ids) {
+                *slot = self.home(hash(id));
+                prefetch(&self.words, *slot..*slot + 1);
+            }
+            for &slot in &slots[..ids.len()] {
+                if self.words[slot] != EMPTY {
+                    fetch(unpack(self.words[slot]));
+                }
+            }
+            found.extend(ids.iter().map(|&id| self.find(id, &id_at)));
+        }
+        found
     }
 
     /// Puts a position in; where its id is known already, gives its place and changes nothing.

@@ -1,5 +1,6 @@
 //! Making a band: one pass that bounds every row and keeps those that may be at the head.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -7,12 +8,16 @@ use rayon::prelude::*;
 use crate::book::band::{Band, Found, NO_FLOOR};
 use crate::book::bound::Bound;
 use crate::book::coefficients::Coefficients;
+use crate::book::estimate::{BLOCK, Block, Estimate};
 use crate::book::{Book, lock, value};
 use crate::select::{CHUNK, RUN};
+use crate::simd::Level;
 
 /// Fewer rows are looked at all the time.
 const FEWEST_ROWS: usize = 8;
 const SAMPLES: usize = 1 << 14;
+/// Sampled rows whose sizes are averaged.
+const SIZES: usize = 64;
 /// Lots that are kept for each lot asked for.
 const ROOM: f64 = 1.5;
 const NARROWEST: f64 = 1.0 / (1 << 14) as f64;
@@ -170,19 +175,44 @@ fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, 
     let picked = (0..rows).step_by(step).flat_map(|start| start..rows.min(start + RUN));
     let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
     let share = lots * sample.len() as f64 / rows as f64;
-    sample.sort_unstable_by_key(Found::key);
-    let size = |one: &Found| bound.columns.lots[one.row as usize].unsigned_abs() as f64;
-    let (mut sum, mut squares) = (0.0, 0.0);
-    let reached = sample.iter().find(|one| {
-        sum += size(one);
-        squares += size(one) * size(one);
-        // Two errors of the sum, and a few rows at least.
-        sum - 2.0 * f64::sqrt(squares) > share
-    });
+    // Only the head of the sample is put in order, with room for what is large there.
+    let head = (4.0 * share / mean_size(bound, &sample)) as usize + 64;
+    let reached = if head < sample.len() {
+        sample.select_nth_unstable_by_key(head, Found::key);
+        reach(bound, &mut sample[..head], share)
+    } else {
+        None
+    };
+    let reached = reached.or_else(|| reach(bound, &mut sample, share));
     match reached {
         Some(one) if one.upper > f64::NEG_INFINITY => (one.tier, one.upper),
         _ => NO_FLOOR,
     }
+}
+
+fn size_of(bound: &Bound<'_>, found: &Found) -> f64 {
+    bound.columns.lots[found.row as usize].unsigned_abs() as f64
+}
+
+fn mean_size(bound: &Bound<'_>, sample: &[Found]) -> f64 {
+    let some = sample.iter().step_by(sample.len().div_ceil(SIZES));
+    let (sum, count) =
+        some.fold((0.0, 0.0), |(sum, count), one| (sum + size_of(bound, one), count + 1.0));
+    sum / count
+}
+
+/// The row in which so many lots are surely reached, largest bounds first.
+fn reach(bound: &Bound<'_>, sample: &mut [Found], lots: f64) -> Option<Found> {
+    sample.sort_unstable_by_key(Found::key);
+    let (mut sum, mut squares) = (0.0, 0.0);
+    let reached = sample.iter().find(|one| {
+        let size = size_of(bound, one);
+        sum += size;
+        squares += size * size;
+        // Two errors of the sum, and a few rows at least.
+        sum - 2.0 * f64::sqrt(squares) > lots
+    });
+    reached.copied()
 }
 
 /// A row with the bound that costs less.
@@ -190,6 +220,71 @@ fn found(bound: &Bound<'_>, column: Option<&Coefficients>, row: usize) -> Found 
     let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
     let upper = column.and_then(|column| column.upper(row, bound.band));
     Found::new(tier, upper.unwrap_or_else(|| bound.upper(row)), row as u32)
+}
+
+/// How rows that cannot reach a floor anywhere in a band are dropped without bounding each.
+enum Screen<'a> {
+    /// By products of their two prices, where the floor is above zero.
+    Products(&'a Coefficients, (f64, f64)),
+    /// By what their two prices tell at both ends of the band, where it is not: a row that loses at
+    /// both ends has its largest score at one of them, whatever the rule does with losses, unless
+    /// its equity changes its sign in between; all others may reach the floor.
+    Ends(Box<[Estimate<'a>; 2]>),
+    /// Not at all.
+    All,
+}
+
+impl<'a> Screen<'a> {
+    fn new(column: Option<&'a Coefficients>, bound: &Bound<'_>, floor: (u8, f64)) -> Self {
+        // Rows of tiers before the floor's are needed whatever their score.
+        let Some(column) = column.filter(|_| floor.0 == 0) else {
+            return Self::All;
+        };
+        if column.is_ready(floor.1, bound.band) {
+            return Self::Products(column, bound.band);
+        }
+        let at = |value| Estimate::new(column, bound.rule, value);
+        match (at(bound.band.0), at(bound.band.1)) {
+            (Some(low), Some(high)) if floor.1 <= 0.0 => Self::Ends(Box::new([low, high])),
+            _ => Self::All,
+        }
+    }
+
+    /// The column, where it bounds rows that reach the floor.
+    fn column(&self) -> Option<&'a Coefficients> {
+        match self {
+            Self::Products(column, _) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// Rows that may reach the floor.
+    fn reach(&self, level: Level, floor: f64, rows: Range<usize>) -> Vec<u32> {
+        let mut found = Vec::new();
+        match self {
+            Self::Products(column, band) => {
+                column.reach(level, floor, *band, (rows.start, rows.end), &mut found);
+            }
+            Self::Ends(ends) => {
+                let (mut first, mut last) = (Block::UNKNOWN, Block::UNKNOWN);
+                for at in rows.clone().step_by(BLOCK) {
+                    let part = at..rows.end.min(at + BLOCK);
+                    ends[0].fill(level, part.clone(), &mut first);
+                    ends[1].fill(level, part.clone(), &mut last);
+                    let (first, last) = (&first.high[..part.len()], &last.high[..part.len()]);
+                    let floor = (floor as f32).next_down();
+                    for (row, (&first, &last)) in part.zip(first.iter().zip(last)) {
+                        let is_out = [first, last].map(|high| high == f32::NEG_INFINITY);
+                        if first >= floor || last >= floor || is_out[0] != is_out[1] {
+                            found.push(row as u32);
+                        }
+                    }
+                }
+            }
+            Self::All => found.extend(rows.map(|row| row as u32)),
+        }
+        found
+    }
 }
 
 impl Book {
@@ -202,29 +297,54 @@ impl Book {
         most: usize,
     ) -> Option<Vec<Found>> {
         let rows = bound.columns.len();
-        // Rows of tiers before the floor's are needed whatever their score.
-        let column = self.sections[section].coefficients.as_ref();
-        let column = column.filter(|column| floor.0 == 0 && column.is_ready(floor.1, bound.band));
+        let screen = Screen::new(self.sections[section].coefficients.as_ref(), bound, floor);
         let count = AtomicUsize::new(0);
         let chunk = |start: usize| {
             if count.load(Ordering::Relaxed) > most {
                 return Vec::new();
             }
             let end = rows.min(start + CHUNK);
-            let reached: Vec<Found> = if let Some(column) = column {
-                let mut rows = Vec::new();
-                column.reach(self.setup.level, floor.1, bound.band, (start, end), &mut rows);
-                let all = rows.into_iter().map(|row| found(bound, Some(column), row as usize));
-                all.filter(|one| one.reaches(floor)).collect()
-            } else {
-                let all = (start..end).map(|row| found(bound, None, row));
-                all.filter(|one| one.reaches(floor)).collect()
-            };
+            let rows = screen.reach(self.setup.level, floor.1, start..end);
+            let all = rows.into_iter().map(|row| found(bound, screen.column(), row as usize));
+            let reached: Vec<Found> = all.filter(|one| one.reaches(floor)).collect();
             count.fetch_add(reached.len(), Ordering::Relaxed);
             reached
         };
         let starts: Vec<usize> = (0..rows).step_by(CHUNK).collect();
         let parts: Vec<Vec<Found>> = starts.par_iter().map(|&start| chunk(start)).collect();
         (count.into_inner() <= most).then(|| parts.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::bound::tests::{member, random_book};
+    use crate::rule::NoEquity;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// No row is dropped whose exact score reaches a floor, above zero or below, in the band.
+        #[test]
+        fn a_screen_keeps_every_row_that_reaches(
+            seed in any::<u64>(), basis in 0u8..9, factor in 0u8..4, loss in 0u8..4,
+            keeps_broke in any::<bool>(), is_long in any::<bool>(), is_inverse in any::<bool>(),
+            at in 1i64..400, by in 0i64..200,
+        ) {
+            let mut rule = member(basis, factor, loss);
+            rule.no_equity = if keeps_broke { NoEquity::Zero } else { NoEquity::LeaveOut };
+            let held = random_book(seed, if is_long { 1 } else { -1 });
+            let bound = held.bound(&rule, (at as f64, (at + by) as f64), is_inverse);
+            let column = Coefficients::new(&bound, is_long);
+            for floor in [-40.0, -3.0, -1.0, -0.2, -0.03, -0.001, 0.0, 0.03, 1.0] {
+                let screen = Screen::new(column.as_ref(), &bound, (0, floor));
+                let kept = screen.reach(Level::detect(), floor, 0..bound.columns.len());
+                for row in 0..bound.columns.len() {
+                    let score = held.largest(&rule, row, (at, at + by), is_inverse);
+                    let is_kept = kept.contains(&(row as u32));
+                    prop_assert!(is_kept || score < floor, "row {row}: {score} >= {floor}");
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::book::band::{Band, Head, Judge, Query};
 use crate::book::edges::{Edges, Ranked, Scale, compare, scored};
 use crate::book::estimate::Estimate;
 use crate::book::index::Place;
+use crate::book::order::sort;
 use crate::book::{Book, lock, value};
 use crate::columns::{Accounts, OWN_MARGIN};
 use crate::error::{Error, Result};
@@ -148,7 +149,7 @@ impl Book {
     fn cut_of(&self, band: &Band, scorer: &Scorer<'_>, head: Head, order: &Order<'_>) -> Cut {
         let Head { mut taken, last, unfilled } = head;
         if order.is_ordered {
-            sort(scorer, &mut taken);
+            taken = sort(scorer, taken);
         }
         let ids = band.ids();
         let lots = |c: &Candidate| match last {
@@ -377,18 +378,6 @@ fn check_bands(scale: Scale) -> Result<()> {
 
 fn reason(scorer: &Scorer<'_>, row: u32) -> u8 {
     scorer.exact(row as usize).err().unwrap_or(Reason::Scored) as u8
-}
-
-/// Queue order of candidates of several tiers.
-fn sort(scorer: &Scorer<'_>, taken: &mut [Candidate]) {
-    let Some(tier) = scorer.columns.tier else {
-        return scorer.sort(taken);
-    };
-    let of = |c: &Candidate| tier[c.row as usize];
-    taken.sort_by_key(of);
-    for part in taken.chunk_by_mut(|a, b| of(a) == of(b)) {
-        scorer.sort(part);
-    }
 }
 
 /// The rows of a band with their accounts' equities, worked out as they are needed.

@@ -1,7 +1,10 @@
 //! Columns that are owned and may change: rows of one side of one market.
 
+use rayon::prelude::*;
+
 use crate::columns::Columns;
 use crate::error::{Error, Result};
+use crate::simd::prefetch;
 
 /// Columns of whole numbers, in the order of [`Columns`].
 pub const WHOLE: [&str; 10] = [
@@ -53,18 +56,32 @@ fn reserve<T>(column: &mut Vec<T>, more: usize) {
 fn append<T: Copy>(column: &mut Option<Vec<T>>, source: Option<&[T]>, rows: &[u32]) {
     if let (Some(column), Some(source)) = (column, source) {
         reserve(column, rows.len());
-        column.extend(rows.iter().map(|&row| source[row as usize]));
+        column.extend(fetched(source, rows));
     }
 }
 
-fn write<T: Copy>(
-    column: &mut Option<Vec<T>>,
-    source: Option<&[T]>,
-    pairs: impl Iterator<Item = (usize, usize)>,
-) {
+/// Values of rows that may stand anywhere.
+fn fetched<'a, T: Copy>(source: &'a [T], rows: &'a [u32]) -> impl Iterator<Item = T> + 'a {
+    rows.iter().enumerate().map(|(turn, &row)| {
+        if let Some(&row) = rows.get(turn + AHEAD) {
+            prefetch(source, row as usize..row as usize + 1);
+        }
+        source[row as usize]
+    })
+}
+
+/// Rows ahead whose place is fetched meanwhile.
+const AHEAD: usize = 16;
+/// Fewer rows are written by one thread.
+const MANY: usize = 1 << 12;
+
+fn write<T: Copy>(column: &mut Option<Vec<T>>, source: Option<&[T]>, pairs: &[(u32, u32)]) {
     if let (Some(column), Some(source)) = (column, source) {
-        for (row, from) in pairs {
-            column[row] = source[from];
+        for (turn, &(row, from)) in pairs.iter().enumerate() {
+            if let Some(&(row, _)) = pairs.get(turn + AHEAD) {
+                prefetch(column, row as usize..row as usize + 1);
+            }
+            column[row as usize] = source[from as usize];
         }
     }
 }
@@ -184,18 +201,21 @@ impl Table {
         append(&mut self.tier, source.tier, rows);
         let ids = source.position_id.unwrap_or(&[]);
         reserve(&mut self.position_id, rows.len());
-        self.position_id.extend(rows.iter().map(|&row| ids[row as usize]));
+        self.position_id.extend(fetched(ids, rows));
     }
 
     /// Overwrites rows: (row here, row there) pairs; ids stay.
     pub fn write(&mut self, source: &Columns<'_>, pairs: &[(u32, u32)]) {
-        let all = || pairs.iter().map(|&(row, from)| (row as usize, from as usize));
-        for (column, source) in self.whole.iter_mut().zip(whole_of(source)) {
-            write(column, source, all());
+        let whole = self.whole.iter_mut().zip(whole_of(source));
+        if pairs.len() < MANY {
+            whole.for_each(|(column, source)| write(column, source, pairs));
+        } else {
+            let whole: Vec<_> = whole.collect();
+            whole.into_par_iter().for_each(|(column, source)| write(column, source, pairs));
         }
-        write(&mut self.account, source.account, all());
-        write(&mut self.owner, source.owner, all());
-        write(&mut self.tier, source.tier, all());
+        write(&mut self.account, source.account, pairs);
+        write(&mut self.owner, source.owner, pairs);
+        write(&mut self.tier, source.tier, pairs);
     }
 
     /// Takes a row out; the last one moves into its place.

@@ -14,6 +14,7 @@ use crate::book::{Book, SHARE, Section, value};
 use crate::columns::{Accounts, Columns, OWN_MARGIN, Rate};
 use crate::error::{Error, Result};
 use crate::quantise::first_duplicate;
+use crate::simd::prefetch;
 
 /// A section that is none: where rows stand while they change places.
 const NOWHERE: u32 = SECTIONS as u32 - 1;
@@ -127,8 +128,13 @@ impl Book {
     }
 
     fn places(&self, ids: &[u64]) -> Vec<Option<Place>> {
-        let find = |&id: &u64| self.index.find(id, |place| self.id_at(place));
-        ids.par_iter().with_min_len(1 << 12).map(find).collect()
+        let id_at = |place| self.id_at(place);
+        let fetch = |place: Place| {
+            let row = place.row as usize;
+            prefetch(self.sections[place.section as usize].table.ids(), row..row + 1);
+        };
+        let chunks = ids.par_chunks(1 << 12).map(|ids| self.index.find_all(ids, id_at, fetch));
+        chunks.flatten_iter().collect()
     }
 
     /// Overwrites the rows that have a place.
@@ -149,10 +155,13 @@ impl Book {
             self.forget(section, &rows);
             self.leave(section, &rows, touched);
             let Section { table, coefficients, .. } = &mut self.sections[section];
-            Arc::make_mut(table).write(columns, &pairs);
-            if let Some(column) = coefficients {
-                column.write(&table.columns(), &rows);
-            }
+            let table = Arc::make_mut(table);
+            let price = || {
+                if let Some(column) = coefficients {
+                    column.write(columns, &pairs);
+                }
+            };
+            rayon::join(|| table.write(columns, &pairs), price);
             self.join(section, &rows, touched);
             self.admit(section, &rows);
         }
@@ -204,7 +213,7 @@ impl Book {
         }
         table.arrange(&order);
         if let Some(column) = coefficients {
-            let all: Vec<u32> = (0..table.len() as u32).collect();
+            let all: Vec<(u32, u32)> = (0..table.len() as u32).map(|row| (row, row)).collect();
             column.write(&table.columns(), &all);
         }
     }

@@ -1,0 +1,89 @@
+//! Queue order of a head: spread over as many buckets as there are rows first, by their keys' bits.
+//!
+//! Bits of floats rise like their logarithm, over which the heads of queues lie rather evenly.
+//! Where they do not, buckets are large and sorted as anything is.
+
+use crate::queue::{Candidate, by_key};
+use crate::score::Scorer;
+
+/// Fewer are sorted at once.
+const FEW: usize = 512;
+
+/// Brings candidates of several tiers into queue order.
+#[must_use]
+pub fn sort(scorer: &Scorer<'_>, mut taken: Vec<Candidate>) -> Vec<Candidate> {
+    let Some(tier) = scorer.columns.tier else {
+        let mut sorted = spread(taken);
+        scorer.settle_order(&mut sorted);
+        return sorted;
+    };
+    let of = |c: &Candidate| tier[c.row as usize];
+    taken.sort_by_key(of);
+    for part in taken.chunk_by_mut(|a, b| of(a) == of(b)) {
+        scorer.sort(part);
+    }
+    taken
+}
+
+/// Larger keys have smaller places.
+fn place(key: f64) -> u64 {
+    let bits = key.to_bits();
+    // Bits of floats below zero fall as the float rises.
+    if bits >> 63 == 1 { bits } else { !(bits | 1 << 63) }
+}
+
+/// Sorts candidates by key, largest first.
+fn spread(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let places = || candidates.iter().map(|c| place(c.key));
+    let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
+    if candidates.len() < FEW || first == last {
+        candidates.sort_unstable_by(by_key);
+        return candidates;
+    }
+    // As many buckets as a shift of the range leaves, up to four a candidate.
+    let most = 2 * candidates.len() as u64;
+    let shift = (u64::BITS - (last - first).leading_zeros()).saturating_sub(most.ilog2());
+    let bucket = |c: &Candidate| ((place(c.key) - first) >> shift) as usize;
+    let mut ends = vec![0u32; ((last - first) >> shift) as usize + 2];
+    for candidate in &candidates {
+        ends[bucket(candidate) + 1] += 1;
+    }
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
+    }
+    let mut sorted = candidates.clone();
+    let mut next = ends.clone();
+    for candidate in &candidates {
+        let at = &mut next[bucket(candidate)];
+        sorted[*at as usize] = *candidate;
+        *at += 1;
+    }
+    for pair in ends.windows(2).filter(|pair| pair[1] - pair[0] > 1) {
+        sorted[pair[0] as usize..pair[1] as usize].sort_unstable_by(by_key);
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the keys are, they come out as a plain sort leaves them.
+        #[test]
+        fn a_spread_is_a_sort(
+            keys in prop::collection::vec(
+                prop_oneof![any::<f64>(), -1.0..1.0, Just(0.0), Just(7.0)], 0..1500,
+            ),
+        ) {
+            let keys: Vec<f64> = keys.into_iter().filter(|key| !key.is_nan()).collect();
+            let all = keys.iter().enumerate().map(|(row, &key)| Candidate::new(key, row, 1));
+            let found: Vec<u64> = spread(all.collect()).iter().map(|c| c.key.to_bits()).collect();
+            let mut wanted = keys;
+            wanted.sort_unstable_by(|a, b| b.total_cmp(a));
+            let wanted: Vec<u64> = wanted.into_iter().map(f64::to_bits).collect();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}
