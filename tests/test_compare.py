@@ -11,7 +11,7 @@ from deleverage import Venue, plan
 from deleverage.errors import InputError
 from deleverage.lab.compare import MEASURES, compare, compare_crash
 from deleverage.lab.crash import synthetic_crash
-from deleverage.lab.simulate_policies import POLICIES
+from deleverage.lab.policies import POLICIES
 from deleverage.planning.inputs import Frames
 
 Capture = pytest.CaptureFixture[bytes]

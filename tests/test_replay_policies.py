@@ -16,7 +16,7 @@ from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
 from deleverage.lab.generate import Request, generate_dump
 from deleverage.lab.replay import POLICIES, read_results, replay
-from deleverage.policy import Capped, Contracts, LeverageDraining, MinMax, ProRata, RiskWeighted
+from deleverage.policy import By, Capped, Contracts, LeverageDraining, MinMax, ProRata, RiskWeighted
 from deleverage.policy.risk_weighted import Power
 from house import ROOT
 from replays import results, step
@@ -56,13 +56,15 @@ def equities(rows: pl.DataFrame, mark: Decimal, accounts: pl.DataFrame | None) -
     return np.array(made, np.int64)
 
 
-def ruled(name: str, lots: Int64, ids: Any, money: tuple[Int64, Int64], amount: int) -> Int64:
-    """What a policy of `deleverage.policy` takes, called plainly; money: equity and value."""
-    equity, worth = money
+def ruled(name: str, lots: Int64, ids: Any, money: tuple[Int64, ...], amount: int) -> Int64:
+    """What a policy of `deleverage.policy` takes; money: equity, value and profit."""
+    equity, worth, profit = money
     given: Any = Contracts(lots=lots, ids=ids)
     rule: Any = {"pro-rata": ProRata(), "min-max": MinMax()}.get(name)
     if name == "capped":
         given, rule = Contracts(lots=lots, ids=ids, cap=-(-lots // 2)), Capped()
+    if name == "pro-rata-profit":
+        given, rule = Contracts(lots=lots, ids=ids, profit=profit), ProRata(by=By.PROFIT)
     if name == "leverage-draining":
         given, rule = Contracts(lots=lots, ids=ids, equity=equity), LeverageDraining()
     if name == "risk-weighted":
@@ -109,7 +111,9 @@ def test_policies_are_their_rules_called_plainly(
         worth = np.array([int(qty * mark * 1_000_000) for qty in rows["qty"]], np.int64)
         ids = rows["position_id"].cast(pl.UInt64).to_numpy()
         amount = int(event["qty"] / lot_size)
-        taken = ruled(policy, lots, ids, (equity, worth), amount)
+        gain = worth - np.array([int(each * 1_000_000) for each in rows["entry_value"]], np.int64)
+        profit = -gain if str(event["side"]) == "long" else gain
+        taken = ruled(policy, lots, ids, (equity, worth, profit), amount)
         found = fills.filter(pl.col("event") == event["event"])
         expected = {
             int(one): lot * lot_size

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from commandline import call
 from deleverage import Venue
 from deleverage.errors import InputError, InvariantError
+from deleverage.lab.policies import Candidates, allocate
 from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_books import Books, Holding
 from deleverage.lab.simulate_course import PPM, Course, Traders, draw_path, draw_traders
-from deleverage.lab.simulate_policies import Candidates, allocate
 from deleverage.lab.simulate_summary import summarise, tidy, waves
 from deleverage.model.terms import PriceKind
 

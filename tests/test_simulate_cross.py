@@ -15,11 +15,11 @@ from deleverage import Venue
 from deleverage.errors import InputError, InvariantError
 from deleverage.lab.pictures import PICTURES
 from deleverage.lab.pictures_style import svg
+from deleverage.lab.policies import POLICIES
 from deleverage.lab.report import report_html
 from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_books import Books
 from deleverage.lab.simulate_course import PPM, Course, Traders, draw_paths, draw_traders
-from deleverage.lab.simulate_policies import POLICIES
 from deleverage.lab.simulate_summary import summarise, waves
 from test_simulate import STILL, column
 

@@ -13,7 +13,7 @@ from deleverage.cli.output import Sink, emit_frame
 from deleverage.cli.tables import Page
 from deleverage.errors import InputError
 from deleverage.lab.compare import compare, compare_crash
-from deleverage.lab.simulate_policies import POLICIES
+from deleverage.lab.policies import POLICIES
 from deleverage.planning.inputs import Frames
 
 __all__ = ["Drawn", "compare_drawn", "compare_files"]

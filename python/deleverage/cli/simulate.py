@@ -11,9 +11,9 @@ from deleverage.cli.output import Sink, emit_frame
 from deleverage.cli.progress import bar
 from deleverage.cli.tables import Page
 from deleverage.errors import InputError
+from deleverage.lab.policies import POLICIES, known_policies
 from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_course import Course
-from deleverage.lab.simulate_policies import POLICIES, known_policies
 from deleverage.lab.simulate_run import PRICES
 from deleverage.lab.simulate_summary import tidy
 from deleverage.model.terms import PriceKind

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from deleverage.errors import InputError
 from deleverage.lab import metrics
 from deleverage.lab.crash import synthetic_crash
+from deleverage.lab.policies import Candidates, allocate, column, known_policies
 from deleverage.lab.replay_book import Remains
-from deleverage.lab.simulate_policies import Candidates, allocate, known_policies
 from deleverage.model.records import Venue
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.sources import FrameLike, load
@@ -109,7 +109,7 @@ def compare(
         bankruptcies: market, side (of the bankrupt position), qty, and optional bankruptcy_price
             and account; one row each, in their order.
         venues: the editions.
-        policies: names out of `simulate_policies.POLICIES`.
+        policies: names out of `policies.POLICIES`.
 
     Returns:
         See `MEASURES`.
@@ -279,7 +279,8 @@ def _opened(side: QueueSide, requests: Sequence[Request]) -> _Side:
     is_candidate = np.zeros(count, np.bool_)
     is_candidate[rows] = True
     profit, value = np.zeros(count), np.zeros(count)
-    profit[rows], value[rows] = candidates.profit * money, candidates.value * money
+    profit[rows] = column(candidates, "profit") * money
+    value[rows] = column(candidates, "value") * money
     return _Side(
         remains=remains,
         lots=np.abs(side.columns.lots),

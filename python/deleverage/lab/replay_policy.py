@@ -1,10 +1,12 @@
 """How a bankrupt quantity is shared out over one side: the policies of a replay, by name.
 
 All see the same candidates: the rows with a place in the edition's queue that are not excluded.
-`queue` cuts them one after the other; every other name stands for a rule of `deleverage.policy`.
+`queue` cuts them one after the other by the edition's score; every other name is that of
+`lab.policies`, as far as a side of one market has the columns that it reads.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -12,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage.errors import InputError
+from deleverage.lab import policies
+from deleverage.lab.policies import Candidates
 from deleverage.planning.side import QueueSide
-from deleverage.policy import Capped, Contracts, LeverageDraining, MinMax, ProRata, RiskWeighted
-from deleverage.policy import Policy as Rule
-from deleverage.policy.risk_weighted import Power
 from deleverage.ranking import OWN_MARGIN
 
 __all__ = ["POLICIES", "Policy", "Share", "by_queue", "candidates_of"]
 
 Int64 = NDArray[np.int64]
-PPM = 1_000_000
 _WORD = 2**63
 
 
@@ -61,7 +61,7 @@ def by_queue(side: QueueSide, lots: int, excluded: Int64) -> Share:
     if not len(side):
         return Share(rows=excluded[:0], lots=excluded[:0], unfilled=lots)
     selection = side.select(lots, excluded)
-    rows = side.order(selection.rows)
+    rows = selection.rows
     closed = np.abs(side.columns.lots[rows])
     closed[-1:] -= int(closed.sum()) + selection.unfilled - lots
     return Share(rows=rows, lots=closed, unfilled=selection.unfilled)
@@ -86,52 +86,26 @@ def candidates_of(side: QueueSide, excluded: Int64) -> Int64:
     return rows if ids is None else rows[np.argsort(ids[rows], kind="stable")]
 
 
-def _by_rule(rule: Rule[Contracts], rows: Int64, given: Contracts, lots: int) -> Share:
-    """Let a rule share out."""
-    found = rule.allocate(given, lots)
-    is_cut = found.taken > 0
-    return Share(rows=rows[is_cut], lots=found.taken[is_cut], unfilled=found.unfilled)
+def _by_name(name: str, side: QueueSide, lots: int, excluded: Int64) -> Share:
+    """Let a rule of the table share out."""
+    rows = candidates_of(side, excluded)
+    reads = policies.POLICIES[name].reads
+    given = Candidates(
+        lots=_held(side, rows),
+        profit=_profit(side, rows) if "profit" in reads else None,
+        equity=_equity(side, rows) if "equity" in reads else None,
+        value=_value(side, rows) if "value" in reads else None,
+        threads=0,
+    )
+    taken = policies.allocate(name, given, lots)
+    is_cut = taken > 0
+    closed = taken[is_cut]
+    return Share(rows=rows[is_cut], lots=closed, unfilled=lots - int(closed.sum()))
 
 
 def _held(side: QueueSide, rows: Int64) -> Int64:
     """Lots that candidates hold."""
     return np.abs(side.columns.lots[rows])
-
-
-def _pro_rata(side: QueueSide, lots: int, excluded: Int64) -> Share:
-    """Close the same part of everybody's size."""
-    rows = candidates_of(side, excluded)
-    return _by_rule(ProRata(), rows, Contracts(lots=_held(side, rows)), lots)
-
-
-def _capped(side: QueueSide, lots: int, excluded: Int64) -> Share:
-    """Close the same part of everybody's size, at most half of what each holds at the event."""
-    rows = candidates_of(side, excluded)
-    held = _held(side, rows)
-    return _by_rule(Capped(), rows, Contracts(lots=held, cap=held - held // 2), lots)
-
-
-def _min_max(side: QueueSide, lots: int, excluded: Int64) -> Share:
-    """Keep the largest closed part as small as whole lots allow."""
-    rows = candidates_of(side, excluded)
-    return _by_rule(MinMax(), rows, Contracts(lots=_held(side, rows)), lots)
-
-
-def _leverage_draining(side: QueueSide, lots: int, excluded: Int64) -> Share:
-    """Bring the highest leverages down to one level."""
-    rows = candidates_of(side, excluded)
-    given = Contracts(lots=_held(side, rows), equity=_equity(side, rows))
-    return _by_rule(LeverageDraining(), rows, given, lots)
-
-
-def _risk_weighted(side: QueueSide, lots: int, excluded: Int64) -> Share:
-    """Close lots in proportion to size times leverage squared, up to what each holds."""
-    rows = candidates_of(side, excluded)
-    pairs = zip(_value(side, rows).tolist(), _equity(side, rows).tolist(), strict=True)
-    # In whole numbers of any size: the product of a value and ppm may not fit 63 bits.
-    leverage = [value * PPM // equity if equity > 0 else 0 for value, equity in pairs]
-    given = Contracts(lots=_held(side, rows), leverage=np.array(leverage, np.int64))
-    return _by_rule(RiskWeighted(growth=Power(exponent=1)), rows, given, lots)
 
 
 def _value(side: QueueSide, rows: Int64) -> Int64:
@@ -143,14 +117,19 @@ def _value(side: QueueSide, rows: Int64) -> Int64:
     return np.fromiter(worth, np.int64, len(held))
 
 
+def _profit(side: QueueSide, rows: Int64) -> Int64:
+    """What candidates have gained since they entered, at the mark."""
+    gain = _value(side, rows) - side.columns.entry_value[rows]
+    is_gain = (side.side == "long") is not side.scale.is_inverse
+    return gain if is_gain else -gain
+
+
 def _equity(side: QueueSide, rows: Int64) -> Int64:
     """Equity behind each candidate at the mark: its account's, or its own margin and profit."""
     columns, table = side.columns, side.accounts
     own = None
     if columns.margin is not None:
-        gain = _value(side, rows) - columns.entry_value[rows]
-        is_gain = (side.side == "long") is not side.scale.is_inverse
-        own = columns.margin[rows] + (gain if is_gain else -gain)
+        own = columns.margin[rows] + _profit(side, rows)
     if columns.account is not None and table is not None and table.equity is not None:
         places = columns.account[rows]
         is_own = places == OWN_MARGIN
@@ -167,14 +146,12 @@ def _equity(side: QueueSide, rows: Int64) -> Int64:
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {
-        "queue": by_queue,
-        "pro-rata": _pro_rata,
-        "capped": _capped,
-        "min-max": _min_max,
-        "leverage-draining": _leverage_draining,
-        "risk-weighted": _risk_weighted,
+    {"queue": by_queue}
+    | {
+        name: partial(_by_name, name)
+        for name, named in policies.POLICIES.items()
+        if name != "queue" and set(named.reads) <= {"profit", "equity", "value"}
     }
 )
-"""The policies that a replay knows, by name, as `simulate` calls them; `queue` is what most venues
-do, `risk-weighted` is worked out one row after the other and slow on large books."""
+"""The policies that a replay knows, by the names of `lab.policies`; `queue` is what most venues do,
+`risk-weighted` is worked out one row after the other and slow on large books."""

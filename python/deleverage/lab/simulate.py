@@ -30,8 +30,8 @@ import numpy as np
 import polars as pl
 
 from deleverage.errors import InputError
+from deleverage.lab.policies import known_policies
 from deleverage.lab.simulate_course import Course, Traders, draw_paths, draw_traders
-from deleverage.lab.simulate_policies import known_policies
 from deleverage.lab.simulate_run import PRICES, Run
 from deleverage.model.records import Venue
 from deleverage.model.terms import PriceKind
@@ -121,7 +121,7 @@ def simulate(
     Args:
         course: its figures.
         venue: the edition whose queue and settlement price are used.
-        policy: one of `simulate_policies.POLICIES`.
+        policy: one of `policies.POLICIES`.
         price: settle at this instead of the edition's own.
         traders: others than the course draws.
         path: another path of the price, one a step, ticks; of several markets a list each.

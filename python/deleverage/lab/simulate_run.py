@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from deleverage import ranking
 from deleverage.errors import InputError
+from deleverage.lab.policies import Candidates, allocate
 from deleverage.lab.simulate_books import Books, Holding
 from deleverage.lab.simulate_course import PPM, Course, Traders
-from deleverage.lab.simulate_policies import Candidates, allocate
 from deleverage.model.records import Venue
 from deleverage.model.rules import ScoreRule
 from deleverage.model.terms import Completion, PriceKind

@@ -1,8 +1,9 @@
-"""The allocation policies that the laboratory compares, by name, over one side of one market.
+"""The allocation policies that the laboratory knows, by name: the one table of `lab`.
 
 A policy is asked for lots: who closes how many of a bankrupt position's. The queue needs nothing
 but places; every other name stands for a rule of `deleverage.policy`, which is imported when it is
-asked for. All of them see the same candidates: those with a place in the venue's queue.
+asked for. All of them see the same candidates: those with a place in the venue's queue. A replay
+and a simulation call them by the same names.
 """
 
 # ruff: noqa: PLC0415 - a rule is imported when it is asked for
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from deleverage.errors import InputError, InvariantError
 
-__all__ = ["POLICIES", "Candidates", "allocate", "known_policies"]
+__all__ = ["POLICIES", "Candidates", "Named", "allocate", "column", "known_policies"]
 
 Int64 = NDArray[np.int64]
 PPM = 1_000_000
@@ -27,28 +28,42 @@ PPM = 1_000_000
 class Candidates:
     """One side of one market, n rows, those with a place in the queue; money in money units.
 
+    A column that nobody says is None; a policy that reads it refuses by name.
+
     Attributes:
         lots: (n,) int64, lots held, above 0.
-        ids: (n,) int64, unique, 0 or more: the last tie key.
+        ids: (n,) int64, unique, 0 or more: the last tie key; None takes the number of the row.
         rank: (n,) int64, place in the queue, 1 is cut first, each once.
         profit: (n,) int64, unrealised profit.
-        equity: (n,) int64, or None where nobody says it.
+        equity: (n,) int64.
         value: (n,) int64, what the lots are worth at the mark.
         exposure: (n,) int64, value of all that moves with the market, signed: hedges count.
         unit: what closing one lot takes off the exposure, exactly.
+        threads: how many a rule may use, 0 for all.
     """
 
     lots: Int64
-    ids: Int64
-    rank: Int64
-    profit: Int64
-    equity: Int64 | None
-    value: Int64
-    exposure: Int64
-    unit: Fraction
+    ids: Int64 | None = None
+    rank: Int64 | None = None
+    profit: Int64 | None = None
+    equity: Int64 | None = None
+    value: Int64 | None = None
+    exposure: Int64 | None = None
+    unit: Fraction | None = None
+    threads: int = 1
 
 
-Rule = Callable[[Candidates, int], Int64]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A policy of the table.
+
+    Attributes:
+        reads: columns of the candidates that it reads besides lots and ids.
+        rule: gives the lots that each closes.
+    """
+
+    reads: tuple[str, ...]
+    rule: Callable[[Candidates, int], Int64]
 
 
 def allocate(name: str, candidates: Candidates, lots: int) -> Int64:
@@ -69,7 +84,7 @@ def allocate(name: str, candidates: Candidates, lots: int) -> Int64:
     known_policies([name])
     if lots == 0 or not len(candidates.lots):
         return np.zeros(len(candidates.lots), np.int64)
-    taken = POLICIES[name](candidates, lots)
+    taken = POLICIES[name].rule(candidates, lots)
     if int(taken.sum()) > lots or bool(((taken < 0) | (taken > candidates.lots)).any()):
         raise InvariantError(f"policy {name}: expected at most {lots} lots, each of its holder's")
     return taken
@@ -91,9 +106,28 @@ def known_policies(names: list[str]) -> None:
             raise InputError(f"policy: expected one of {', '.join(POLICIES)}, got {name!r}")
 
 
+def column(candidates: Candidates, name: str) -> Int64:
+    """Give a column that must have been said.
+
+    Args:
+        candidates: who may be cut.
+        name: one of their columns.
+
+    Raises:
+        InputError: it is None.
+    """
+    values: Int64 | None = getattr(candidates, name)
+    if values is None:
+        raise InputError(
+            f"{name}: this policy reads it, and it was not taken in; where the edition's queue "
+            "reads neither margin nor equity use another edition or policy"
+        )
+    return values
+
+
 def _queue(candidates: Candidates, lots: int) -> Int64:
     """Close the head of the queue, the last one in part."""
-    order = np.argsort(candidates.rank)
+    order = np.argsort(column(candidates, "rank"))
     ends = np.cumsum(candidates.lots[order])
     taken = np.zeros(len(order), np.int64)
     before = ends - candidates.lots[order]
@@ -106,15 +140,25 @@ def _pro_rata(candidates: Candidates, lots: int) -> Int64:
     from deleverage.policy import Contracts, ProRata
 
     given = Contracts(lots=candidates.lots, ids=_ids(candidates))
-    return ProRata(threads=1).allocate(given, lots).taken
+    return ProRata(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _pro_rata_profit(candidates: Candidates, lots: int) -> Int64:
     """Close lots in proportion to profit, up to what each holds."""
     from deleverage.policy import By, Contracts, ProRata
 
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), profit=candidates.profit)
-    return ProRata(by=By.PROFIT, threads=1).allocate(given, lots).taken
+    profit = column(candidates, "profit")
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), profit=profit)
+    return ProRata(by=By.PROFIT, threads=candidates.threads).allocate(given, lots).taken
+
+
+def _capped(candidates: Candidates, lots: int) -> Int64:
+    """Close the same part of everybody's size, at most half of what each holds at the event."""
+    from deleverage.policy import Capped, Contracts
+
+    held = candidates.lots
+    given = Contracts(lots=held, ids=_ids(candidates), cap=held - held // 2)
+    return Capped(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _min_max(candidates: Candidates, lots: int) -> Int64:
@@ -122,24 +166,27 @@ def _min_max(candidates: Candidates, lots: int) -> Int64:
     from deleverage.policy import Contracts, MinMax
 
     given = Contracts(lots=candidates.lots, ids=_ids(candidates))
-    return MinMax(threads=1).allocate(given, lots).taken
+    return MinMax(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _leverage_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level."""
     from deleverage.policy import Contracts, LeverageDraining
 
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=_equity(candidates))
-    return LeverageDraining(threads=1).allocate(given, lots).taken
+    equity = column(candidates, "equity")
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=equity)
+    return LeverageDraining(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _factor_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level, hedges taken off first."""
     from deleverage.policy import Contracts, FactorDraining
 
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=_equity(candidates))
-    rule = FactorDraining(exposure=candidates.exposure, unit=candidates.unit)
-    return rule.allocate(given, lots).taken
+    equity, exposure = column(candidates, "equity"), column(candidates, "exposure")
+    if candidates.unit is None:
+        raise InputError("unit: this policy reads what a lot takes off, and it was not given")
+    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=equity)
+    return FactorDraining(exposure=exposure, unit=candidates.unit).allocate(given, lots).taken
 
 
 def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
@@ -148,7 +195,8 @@ def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
     from deleverage.policy.risk_weighted import Power
 
     # In whole numbers of any size: the product of a value and ppm does not fit 63 bits.
-    pairs = zip(candidates.value.tolist(), _equity(candidates).tolist(), strict=True)
+    value, equity = column(candidates, "value").tolist(), column(candidates, "equity").tolist()
+    pairs = zip(value, equity, strict=True)
     leverage = [value * PPM // equity if equity > 0 else 0 for value, equity in pairs]
     given = Contracts(
         lots=candidates.lots, ids=_ids(candidates), leverage=np.array(leverage, np.int64)
@@ -156,30 +204,22 @@ def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
     return RiskWeighted(growth=Power(exponent=1)).allocate(given, lots).taken
 
 
-def _equity(candidates: Candidates) -> Int64:
-    """The equities, which must have been said."""
-    if candidates.equity is None:
-        raise InputError(
-            "equity: this policy reads it, and the edition's queue reads neither margin nor "
-            "equity, so that it was not taken in; use another edition or policy"
-        )
-    return candidates.equity
-
-
-def _ids(candidates: Candidates) -> NDArray[np.uint64]:
+def _ids(candidates: Candidates) -> NDArray[np.uint64] | None:
     """The tie keys as the rules take them."""
-    return candidates.ids.astype(np.uint64)
+    return None if candidates.ids is None else candidates.ids.astype(np.uint64)
 
 
-POLICIES: Mapping[str, Rule] = MappingProxyType(
+POLICIES: Mapping[str, Named] = MappingProxyType(
     {
-        "queue": _queue,
-        "pro-rata": _pro_rata,
-        "pro-rata-profit": _pro_rata_profit,
-        "min-max": _min_max,
-        "leverage-draining": _leverage_draining,
-        "factor-draining": _factor_draining,
-        "risk-weighted": _risk_weighted,
+        "queue": Named(reads=("rank",), rule=_queue),
+        "pro-rata": Named(reads=(), rule=_pro_rata),
+        "pro-rata-profit": Named(reads=("profit",), rule=_pro_rata_profit),
+        "capped": Named(reads=(), rule=_capped),
+        "min-max": Named(reads=(), rule=_min_max),
+        "leverage-draining": Named(reads=("equity",), rule=_leverage_draining),
+        "factor-draining": Named(reads=("equity", "exposure"), rule=_factor_draining),
+        "risk-weighted": Named(reads=("value", "equity"), rule=_risk_weighted),
     }
 )
-"""The rules by name; `queue` is what most venues do."""
+"""The rules by name; `queue` is what most venues do, `risk-weighted` is worked out one row after
+the other and slow on large books."""
