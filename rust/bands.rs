@@ -1,32 +1,31 @@
-//! The bands of one group of rows: lights, and the entries at which they change.
+//! The bands of one group of rows: lights.
 //!
 //! A group is one market's rows, of one side or of both. One pass turns each row into a 16-bit code
-//! of its key and sums weights by code; that tells for each boundary a few codes that hold it.
-//! Their rows are compared exactly, all others are lit by their code. A group too large to keep
-//! its codes is coded twice.
+//! of its key and sums weights by bins of codes; that tells for each boundary a few codes that hold
+//! it. Their rows are left to [`doubts`](crate::doubts), all others are lit by their code. A group
+//! too large to keep its codes is coded twice.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::bins::doubt_of;
-use crate::bins::{Bins, Doubt, Lamps, Measure, STRIP, Scale, Strip, code, count, write};
+use crate::bins::{Bins, Doubt, Lamps, Measure, Pending, STRIP, Scale, Strip, code, count, write};
 use crate::classes::Classes;
-use crate::cuts::Cuts;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keys::{Keys, lane_keys};
-use crate::lane::{LANE, Lane, Span, with_lane};
-use crate::queue::Candidate;
+use crate::lane::{LANE, Span};
 use crate::score::Scorer;
 use crate::select::{CHUNK, RUN};
 
 /// Rows of a group whose codes are kept: three quarters of a thread's memory.
 const HELD: usize = 3 << 17;
+/// Rows of a group whose keys are made before its scale, which then needs no sample of its own.
+const KEPT: usize = 1 << 13;
+/// Rows in doubt that a group has room for at once.
+const FEWEST_FOUND: usize = 128;
 const MOST_SAMPLES: usize = 128;
 const FEWEST_SAMPLES: usize = 64;
-/// Candidates that are sorted rather than selected from.
-const FEW: usize = 48;
 
 /// A row out of its place with what its bands need: key and row, and signed lots.
 pub type Entry = [u64; 2];
@@ -68,21 +67,6 @@ pub struct Group<'a> {
     pub measure: Measure,
 }
 
-/// Where the bands of a group's sides end.
-#[derive(Debug, Clone, Default)]
-pub struct Edges {
-    /// Of the long and of the short side: the first entry behind each boundary, front first. An
-    /// entry that reaches over several boundaries stands for each of them.
-    pub sides: [Vec<Candidate>; 2],
-}
-
-/// A row that a comparison has to light.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    place: u32,
-    code: u16,
-}
-
 /// What a thread works with.
 struct Desk {
     codes: Vec<u16>,
@@ -91,7 +75,7 @@ struct Desk {
 
 /// Room for the keys and lots of a strip.
 struct Loan {
-    keys: [f32; STRIP],
+    keys: [f32; KEPT],
     lots: [i64; STRIP],
 }
 
@@ -101,9 +85,11 @@ thread_local! {
 
 /// Lends a desk of this thread.
 fn with_desk<T>(work: impl FnOnce(&mut Desk) -> T) -> T {
-    let strip = Loan { keys: [0.0; STRIP], lots: [0; STRIP] };
-    // All codes at once: a buffer that grows leaves its smaller selves behind.
-    let make = || Box::new(Desk { codes: vec![0; HELD], strip });
+    let make = || {
+        let strip = Loan { keys: [0.0; KEPT], lots: [0; STRIP] };
+        // All codes at once: a buffer that grows leaves its smaller selves behind.
+        Box::new(Desk { codes: vec![0; HELD], strip })
+    };
     let mut desk = DESKS.with_borrow_mut(Vec::pop).unwrap_or_else(make);
     let result = work(&mut desk);
     DESKS.with_borrow_mut(|desks| desks.push(desk));
@@ -126,55 +112,78 @@ impl Group<'_> {
         self.len() == 0
     }
 
-    fn row(&self, place: usize) -> usize {
+    pub(crate) fn row(&self, place: usize) -> usize {
         match &self.rows {
             Rows::Run(rows) => rows.start + place,
             Rows::Entries(entries) => row_of(&entries[place]),
         }
     }
 
-    /// Writes the light of each row and tells where the bands end; none where the weights might
-    /// not fit into 64 bits.
+    /// Writes the light of each row; false where the weights might not fit into 64 bits.
     ///
     /// # Errors
     /// A value is out of range.
-    pub fn light(&self, bands: u8, lights: &mut [u8]) -> Result<Option<Edges>> {
-        let scale = self.scale()?;
+    pub fn light(&self, bands: u8, lights: &mut [u8]) -> Result<bool> {
         if self.len() > HELD {
-            self.code_twice(&scale, bands, lights)
+            self.code_twice(bands, lights)
         } else {
-            with_desk(|desk| self.code_once(&scale, bands, lights, desk))
+            with_desk(|desk| self.code_once(bands, lights, desk))
         }
     }
 
-    fn code_once(
-        &self,
-        scale: &Scale,
-        bands: u8,
-        lights: &mut [u8],
-        desk: &mut Desk,
-    ) -> Result<Option<Edges>> {
+    /// Lights rows of which many are the same; false where too few are.
+    fn light_classes(&self, bands: u8, lights: &mut [u8]) -> Result<bool> {
+        let rows: Vec<u32> = (0..self.len()).map(|place| self.row(place) as u32).collect();
+        let Some(classes) = Classes::new(&self.scorer, &rows) else {
+            return Ok(false);
+        };
+        classes.light(bands, |row| self.weight_of(row), lights)?;
+        Ok(true)
+    }
+
+    fn code_once(&self, bands: u8, lights: &mut [u8], desk: &mut Desk) -> Result<bool> {
         let level = self.scorer.level;
         let mut bins = Bins::new(self.len());
         let Desk { codes, strip } = desk;
         let codes = &mut codes[..self.len()];
-        let mut at = 0;
-        for codes in codes.chunks_mut(STRIP) {
-            let (keys, lots) = self.strip(at, codes.len(), strip)?;
-            count(level, scale, Strip { keys, lots, codes }, self.measure, &mut bins);
-            at += codes.len();
+        if let Rows::Run(rows) = &self.rows
+            && self.len() <= KEPT
+        {
+            let keys = &mut strip.keys[..self.len()];
+            self.keys.fill(rows.start, keys)?;
+            let lots = &self.scorer.columns.lots[rows.clone()];
+            let scale = self.scale_of(|place| (keys[place], lots[place]));
+            if scale.is_tied && self.light_classes(bands, lights)? {
+                return Ok(true);
+            }
+            count(level, &scale, Strip { keys, lots, codes }, self.measure, &mut bins);
+        } else {
+            let scale = self.scale()?;
+            if scale.is_tied && self.light_classes(bands, lights)? {
+                return Ok(true);
+            }
+            let mut at = 0;
+            for codes in codes.chunks_mut(STRIP) {
+                let (keys, lots) = self.strip(at, codes.len(), strip)?;
+                count(level, &scale, Strip { keys, lots, codes }, self.measure, &mut bins);
+                at += codes.len();
+            }
         }
         let Some((sides, lamps)) = self.settle(&bins, bands) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let mut places = Vec::new();
-        write(level, &lamps, codes, lights, &mut places);
-        let found = Self::pending(0, codes, &places);
-        self.compare(bands, &sides, found, lights).map(Some)
+        let mut found = Vec::with_capacity(FEWEST_FOUND);
+        write(level, &lamps, codes, lights, 0, &mut found);
+        self.settle_doubts(bands, &sides, found, lights)?;
+        Ok(true)
     }
 
     /// As [`Self::code_once`], in chunks, without keeping their codes.
-    fn code_twice(&self, scale: &Scale, bands: u8, lights: &mut [u8]) -> Result<Option<Edges>> {
+    fn code_twice(&self, bands: u8, lights: &mut [u8]) -> Result<bool> {
+        let scale = &self.scale()?;
+        if scale.is_tied && self.light_classes(bands, lights)? {
+            return Ok(true);
+        }
         let starts: Vec<usize> = (0..self.len()).step_by(CHUNK).collect();
         let sums = starts.par_iter().map(|&start| {
             let end = self.len().min(start + CHUNK);
@@ -186,7 +195,7 @@ impl Group<'_> {
         });
         let bins = sums.unwrap_or_else(|| Ok(Box::new(Bins::new(self.len()))))?;
         let Some((sides, lamps)) = self.settle(&bins, bands) else {
-            return Ok(None);
+            return Ok(false);
         };
         let chunks = lights.par_chunks_mut(CHUNK).enumerate();
         let found: Result<Vec<Vec<Pending>>> = chunks
@@ -194,7 +203,8 @@ impl Group<'_> {
                 with_desk(|desk| self.show(scale, &lamps, turn * CHUNK, lights, &mut desk.strip))
             })
             .collect();
-        self.compare(bands, &sides, found?.concat(), lights).map(Some)
+        self.settle_doubts(bands, &sides, found?.concat(), lights)?;
+        Ok(true)
     }
 
     fn sum(&self, scale: &Scale, places: Range<usize>, desk: &mut Loan) -> Result<Box<Bins>> {
@@ -216,15 +226,13 @@ impl Group<'_> {
         lights: &mut [u8],
         desk: &mut Loan,
     ) -> Result<Vec<Pending>> {
-        let (mut found, mut places, mut codes) = (Vec::new(), Vec::new(), [0; STRIP]);
+        let (mut found, mut codes) = (Vec::new(), [0; STRIP]);
         let mut at = start;
         for lights in lights.chunks_mut(STRIP) {
             let codes = &mut codes[..lights.len()];
             let (keys, lots) = self.strip(at, codes.len(), desk)?;
             code(self.scorer.level, scale, Strip { keys, lots, codes });
-            places.clear();
-            write(self.scorer.level, lamps, codes, lights, &mut places);
-            found.append(&mut Self::pending(at, codes, &places));
+            write(self.scorer.level, lamps, codes, lights, at, &mut found);
             at += lights.len();
         }
         Ok(found)
@@ -252,35 +260,36 @@ impl Group<'_> {
         }
     }
 
-    /// A scale from short runs of rows at a fixed stride.
+    /// A scale from rows at a fixed stride.
     fn scale(&self) -> Result<Scale> {
-        let samples = (self.len() / 32).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
-        // An odd number of rows between runs is no divisor of a period of 2^k rows.
-        let step = ((self.len() / samples).max(1) * RUN) | 1;
-        let starts = (0..self.len()).step_by(step);
-        let places = starts.flat_map(|at| at..self.len().min(at + RUN));
-        let mut found = [Vec::with_capacity(samples), Vec::with_capacity(samples)];
-        let mut keep = |key: f32, lots: i64| {
-            if key > f32::NEG_INFINITY {
-                found[usize::from(lots < 0)].push(key);
+        let rows = match &self.rows {
+            Rows::Run(rows) => rows,
+            Rows::Entries(entries) => {
+                return Ok(self.scale_of(|at| (key_of(&entries[at]), entries[at][1] as i64)));
             }
         };
-        match &self.rows {
-            Rows::Run(rows) => {
-                let rows: Vec<u32> = places.map(|place| (rows.start + place) as u32).collect();
-                let mut keys = [0.0; LANE];
-                for rows in rows.chunks(LANE) {
-                    lane_keys(&self.scorer, Span::Rows(rows), &mut keys[..rows.len()])?;
-                    for (key, &row) in keys.iter().zip(rows) {
-                        keep(*key, self.scorer.columns.lots[row as usize]);
-                    }
-                }
-            }
-            Rows::Entries(entries) => {
-                places.for_each(|place| keep(key_of(&entries[place]), entries[place][1] as i64));
-            }
+        let picked: Vec<u32> = self.sample().map(|place| (rows.start + place) as u32).collect();
+        let mut keys = vec![0.0; picked.len()];
+        for (rows, keys) in picked.chunks(LANE).zip(keys.chunks_mut(LANE)) {
+            lane_keys(&self.scorer, Span::Rows(rows), keys)?;
         }
-        Ok(Scale::new(&found, self.scorer.is_relative()))
+        let lots = self.scorer.columns.lots;
+        let sample = keys.iter().zip(&picked).map(|(&key, &row)| (key, lots[row as usize]));
+        Ok(Scale::new(&by_side(sample), self.scorer.is_relative()))
+    }
+
+    /// As [`Self::scale`], where key and lots of every place are at hand.
+    fn scale_of(&self, row: impl Fn(usize) -> (f32, i64)) -> Scale {
+        Scale::new(&by_side(self.sample().map(row)), self.scorer.is_relative())
+    }
+
+    /// Places in short runs at a fixed stride.
+    fn sample(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.len();
+        let samples = (count / 32).clamp(FEWEST_SAMPLES, MOST_SAMPLES);
+        // An odd number of rows between runs is no divisor of a period of 2^k rows.
+        let step = ((count / samples).max(1) * RUN) | 1;
+        (0..count).step_by(step).flat_map(move |at| at..count.min(at + RUN))
     }
 
     fn settle(&self, bins: &Bins, bands: u8) -> Option<([Vec<Doubt>; 2], Lamps)> {
@@ -290,178 +299,15 @@ impl Group<'_> {
             (sides, lamps)
         })
     }
-
-    fn pending(at: usize, codes: &[u16], places: &[u32]) -> Vec<Pending> {
-        let of = |&place: &u32| Pending { place: at as u32 + place, code: codes[place as usize] };
-        places.iter().map(of).collect()
-    }
-
-    /// Lights the pending rows by comparison.
-    fn compare(
-        &self,
-        bands: u8,
-        sides: &[Vec<Doubt>; 2],
-        found: Vec<Pending>,
-        lights: &mut [u8],
-    ) -> Result<Edges> {
-        let doubts: Vec<&Doubt> = sides.iter().flatten().collect();
-        let (found, ends) = by_doubt(&found, &doubts, lights);
-        let rows: Vec<u32> =
-            found.iter().map(|pending| self.row(pending.place as usize) as u32).collect();
-        let mut edges = Edges::default();
-        // A lane costs the same for one row as for all that it holds.
-        let is_one_lane = rows.len() <= 2 * LANE;
-        let mut candidates = Vec::new();
-        if is_one_lane {
-            candidates = with_lane(|lane| self.candidates(&rows, lane))?;
-        }
-        let (mut start, mut light) = (0, bands);
-        for (number, (doubt, &end)) in doubts.iter().zip(&ends).enumerate() {
-            if number == sides[0].len() {
-                light = bands;
-            }
-            let queue = Queue { doubt, light, found: &found[start..end], rows: &rows[start..end] };
-            let cuts = if is_one_lane {
-                self.select(&queue, &mut candidates[start..end], lights)
-            } else if let Some(classes) = Classes::new(&self.scorer, queue.rows) {
-                self.part(&queue, &classes, lights)?
-            } else {
-                let mut candidates = with_lane(|lane| self.candidates(queue.rows, lane))?;
-                self.select(&queue, &mut candidates, lights)
-            };
-            light -= cuts.len() as u8;
-            edges.sides[usize::from(number >= sides[0].len())].extend(cuts);
-            start = end;
-        }
-        Ok(edges)
-    }
-
-    /// Lights a queue by comparing its candidates.
-    fn select(
-        &self,
-        queue: &Queue<'_>,
-        candidates: &mut [Candidate],
-        lights: &mut [u8],
-    ) -> Vec<Candidate> {
-        let needs = self.needs(queue);
-        let cuts = self.cuts(candidates, needs.into_iter());
-        for (place, candidate) in candidates.iter().enumerate() {
-            let passed = cuts.partition_point(|cut| cut.0 <= place);
-            lights[self.place(candidate.row, queue)] = queue.light - passed as u8;
-        }
-        cuts.into_iter().map(|cut| cut.1).collect()
-    }
-
-    /// Lights a queue of few classes.
-    fn part(
-        &self,
-        queue: &Queue<'_>,
-        classes: &Classes<'_>,
-        lights: &mut [u8],
-    ) -> Result<Vec<Candidate>> {
-        let cut = classes.cut(&self.needs(queue), |row| self.weight_of(row))?;
-        for (pending, passed) in queue.found.iter().zip(&cut.passed) {
-            lights[pending.place as usize] = queue.light - passed;
-        }
-        Ok(cut.edges)
-    }
-
-    /// Weights within a queue at which the next light begins.
-    fn needs(&self, queue: &Queue<'_>) -> Vec<i128> {
-        let rows = queue.found.iter().zip(queue.rows);
-        let early = rows.filter(|(pending, _)| pending.code < queue.doubt.first);
-        let before = i128::from(queue.doubt.before)
-            - early.map(|(_, &row)| self.weight_of(row)).sum::<i128>();
-        queue.doubt.needs.iter().map(|&need| i128::from(need) - before).collect()
-    }
-
-    fn weight_of(&self, row: u32) -> i128 {
-        match self.measure {
-            Measure::Lots => self.scorer.columns.lots[row as usize].unsigned_abs().into(),
-            Measure::One => 1,
-        }
-    }
-
-    fn weight(&self, candidate: &Candidate) -> i128 {
-        if self.measure == Measure::Lots { self.scorer.size(candidate) } else { 1 }
-    }
-
-    /// The places and entries in which needs are reached, after everything that goes before them.
-    fn cuts(
-        &self,
-        queue: &mut [Candidate],
-        needs: impl Iterator<Item = i128>,
-    ) -> Vec<(usize, Candidate)> {
-        if queue.len() > FEW {
-            return Cuts::new(&self.scorer, |c: &Candidate| self.weight(c)).find(queue, needs);
-        }
-        self.scorer.sort(queue);
-        let mut sum = 0;
-        let ends = queue.iter().map(|candidate| {
-            sum += self.weight(candidate);
-            sum
-        });
-        let ends: Vec<i128> = ends.collect();
-        let cut = |need| ends.partition_point(|&end| end < need);
-        needs.map(cut).map(|cut| (cut, queue[cut])).collect()
-    }
-
-    /// The place of a row of a queue.
-    fn place(&self, row: u32, queue: &Queue<'_>) -> usize {
-        match &self.rows {
-            Rows::Run(rows) => row as usize - rows.start,
-            Rows::Entries(_) => {
-                queue.found[queue.rows.partition_point(|&other| other < row)].place as usize
-            }
-        }
-    }
-
-    fn candidates(&self, rows: &[u32], lane: &mut Lane) -> Result<Vec<Candidate>> {
-        let mut candidates = Vec::with_capacity(rows.len());
-        for part in rows.chunks(LANE) {
-            self.scorer.evaluate(Span::Rows(part), lane);
-            for (place, &row) in part.iter().enumerate() {
-                if let Some(key) = self.scorer.key(lane, place, row as usize) {
-                    let lots = self.scorer.columns.lots[row as usize];
-                    candidates.push(Candidate::new(key, row as usize, lots));
-                }
-            }
-        }
-        let left = rows.len() - candidates.len();
-        let (name, expected) = ("rows", "rows that have a place in the queue");
-        if left == 0 {
-            Ok(candidates)
-        } else {
-            Err(Error::Argument { name, expected, got: left as i64 })
-        }
-    }
 }
 
-/// The rows of a doubt.
-struct Queue<'a> {
-    doubt: &'a Doubt,
-    /// Light of its first entries.
-    light: u8,
-    found: &'a [Pending],
-    rows: &'a [u32],
-}
-
-/// Brings rows together by doubt, each in increasing order; where the rows of each doubt end.
-fn by_doubt(found: &[Pending], doubts: &[&Doubt], lights: &[u8]) -> (Vec<Pending>, Vec<usize>) {
-    let of = |pending: &Pending| doubt_of(lights[pending.place as usize], pending.code, doubts);
-    let mut ends = vec![0; doubts.len() + 1];
-    for pending in found {
-        ends[of(pending) + 1] += 1;
+/// Keys of the long and of the short side.
+fn by_side(rows: impl Iterator<Item = (f32, i64)>) -> [Vec<f32>; 2] {
+    let mut found = [Vec::with_capacity(MOST_SAMPLES), Vec::with_capacity(MOST_SAMPLES)];
+    for (key, lots) in rows {
+        if key > f32::NEG_INFINITY {
+            found[usize::from(lots < 0)].push(key);
+        }
     }
-    for number in 0..doubts.len() {
-        ends[number + 1] += ends[number];
-    }
-    let mut sorted = vec![Pending { place: 0, code: 0 }; found.len()];
-    for pending in found {
-        let end = &mut ends[of(pending)];
-        sorted[*end] = *pending;
-        *end += 1;
-    }
-    ends.pop();
-    (sorted, ends)
+    found
 }

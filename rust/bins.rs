@@ -20,10 +20,8 @@ pub const STRIP: usize = 512;
 pub const SHORT: u16 = 1 << 15;
 /// Code of a row that is not in the queue, on the long side.
 pub const LEFT_OUT: u16 = SHORT - 1;
-/// Marks a light that a comparison has to find: no light is as high.
+/// Marks a light that is in doubt: no light is as high.
 const DOUBT: u16 = 1 << 7;
-/// Number of the last doubt that has a mark of its own.
-const LAST_MARK: usize = 127;
 
 /// Most bins of a side, as a power of two.
 const MOST_BITS: u32 = 10;
@@ -42,6 +40,8 @@ const MAGIC: f32 = 8_388_608.0;
 const ONE: i32 = 0x3F80_0000;
 /// Share of the sampled keys beyond each end of what is stretched.
 const BEYOND: usize = 32;
+/// Sampled keys for each that is the same as the one before: fewer where ties are many.
+const ROWS_A_TIE: usize = 8;
 /// Most sampled keys that are kept in order.
 const MOST_BEYOND: usize = 8;
 
@@ -53,6 +53,8 @@ pub struct Scale {
     high: [f32; 2],
     top: [i32; 2],
     stretch: [f32; 2],
+    /// Whether many of the sampled keys were the same as the one before.
+    pub is_tied: bool,
 }
 
 impl Scale {
@@ -74,6 +76,7 @@ impl Scale {
             high: [0.0; 2],
             top: [0; 2],
             stretch: [1.0; 2],
+            is_tied: ties(samples) * ROWS_A_TIE > count,
         };
         for (side, sample) in samples.iter().enumerate() {
             let beyond = sample.len() / BEYOND;
@@ -95,6 +98,12 @@ impl Scale {
         let steps = (1.0 + key.abs() * self.inverse).to_bits() as i32 - ONE;
         if key < 0.0 { -steps } else { steps }
     }
+}
+
+/// How many values are the same as the one before.
+fn ties(samples: &[Vec<f32>; 2]) -> usize {
+    let ties = |sample: &Vec<f32>| sample.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    samples.iter().map(ties).sum()
 }
 
 /// The value with `beyond` values below it, at most [`MOST_BEYOND`]; none of no values.
@@ -343,15 +352,26 @@ impl Bins {
     }
 }
 
-/// Lights of the codes between the doubts; the places within a doubt are noted.
+/// A row in doubt.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// Its place.
+    pub place: u32,
+    /// Its code.
+    pub code: u16,
+}
+
+/// Lights of the codes between the doubts; the rows within a doubt are noted, the first of all
+/// being at the place `start`.
 pub fn write(
     level: Level,
     lamps: &Lamps,
     codes: &[u16],
     lights: &mut [u8],
-    doubtful: &mut Vec<u32>,
+    start: usize,
+    doubtful: &mut Vec<Pending>,
 ) {
-    dispatch(level, Write { lamps, codes, lights, doubtful });
+    dispatch(level, Write { lamps, codes, lights, start, doubtful });
 }
 
 /// Codes at which lights change.
@@ -360,8 +380,8 @@ pub struct Lamps {
     bands: u16,
     /// Last code of each doubt, and by how much the light falls behind it.
     falls: Vec<(u16, u16)>,
-    /// First code of each doubt, the number of codes behind that, and its mark.
-    doubts: Vec<(u16, u16, u16)>,
+    /// First code of each doubt, and the number of codes behind that.
+    doubts: Vec<(u16, u16)>,
 }
 
 impl Lamps {
@@ -375,8 +395,7 @@ impl Lamps {
                 let fall = doubt.needs.len() as u16;
                 fallen += fall;
                 lamps.falls.push((doubt.high, fall));
-                let number = lamps.doubts.len().min(LAST_MARK);
-                lamps.doubts.push((doubt.low, doubt.high - doubt.low, DOUBT | number as u16));
+                lamps.doubts.push((doubt.low, doubt.high - doubt.low));
             }
             if number == 0 {
                 // The short side starts anew.
@@ -391,7 +410,8 @@ struct Write<'a> {
     lamps: &'a Lamps,
     codes: &'a [u16],
     lights: &'a mut [u8],
-    doubtful: &'a mut Vec<u32>,
+    start: usize,
+    doubtful: &'a mut Vec<Pending>,
 }
 
 impl Task for Write<'_> {
@@ -401,7 +421,7 @@ impl Task for Write<'_> {
     fn run(self) {
         let blocks = self.codes.chunks(BLOCK).zip(self.lights.chunks_mut(BLOCK));
         for (turn, (codes, lights)) in blocks.enumerate() {
-            let start = turn * BLOCK;
+            let start = self.start + turn * BLOCK;
             if let (Ok(codes), Ok(lights)) = (codes.try_into(), lights.as_mut().try_into()) {
                 self.lamps.show(codes, lights, start, self.doubtful);
                 continue;
@@ -421,7 +441,7 @@ impl Lamps {
         codes: &[u16; BLOCK],
         lights: &mut [u8; BLOCK],
         start: usize,
-        doubtful: &mut Vec<u32>,
+        doubtful: &mut Vec<Pending>,
     ) {
         let mut light = [self.bands; BLOCK];
         for &(high, fall) in &self.falls {
@@ -430,9 +450,9 @@ impl Lamps {
             }
         }
         let mut doubt = [0u16; BLOCK];
-        for &(low, length, mark) in &self.doubts {
+        for &(low, length) in &self.doubts {
             for i in 0..BLOCK {
-                doubt[i] |= if codes[i].wrapping_sub(low) <= length { mark } else { 0 };
+                doubt[i] |= if codes[i].wrapping_sub(low) <= length { DOUBT } else { 0 };
             }
         }
         let mut any = 0;
@@ -440,32 +460,22 @@ impl Lamps {
             let is_in = codes[i] & LEFT_OUT != LEFT_OUT;
             any |= doubt[i];
             let shown = if is_in { light[i] } else { 0 };
-            lights[i] = if doubt[i] == 0 { shown } else { doubt[i] } as u8;
+            lights[i] = (shown | doubt[i]) as u8;
         }
         if any != 0 {
-            note(lights, start, doubtful);
+            note(codes, lights, start, doubtful);
         }
     }
 }
 
-/// The doubt that a marked light stands for.
-#[must_use]
-pub fn doubt_of(light: u8, code: u16, doubts: &[&Doubt]) -> usize {
-    let number = usize::from(light) - usize::from(DOUBT);
-    if number < LAST_MARK {
-        return number;
-    }
-    LAST_MARK + doubts[LAST_MARK..].partition_point(|doubt| doubt.high < code)
-}
-
-/// Notes the places of a block that are marked.
-fn note(lights: &[u8; BLOCK], start: usize, doubtful: &mut Vec<u32>) {
+/// Notes the rows of a block that are marked.
+fn note(codes: &[u16; BLOCK], lights: &[u8; BLOCK], start: usize, doubtful: &mut Vec<Pending>) {
     let (words, _) = lights.as_chunks::<8>();
     for (turn, word) in words.iter().enumerate() {
         let mut marks = u64::from_le_bytes(*word) & (u64::MAX / 255 * u64::from(DOUBT));
         while marks != 0 {
-            let place = start + turn * 8 + (marks.trailing_zeros() / 8) as usize;
-            doubtful.push(place as u32);
+            let place = turn * 8 + (marks.trailing_zeros() / 8) as usize;
+            doubtful.push(Pending { place: (start + place) as u32, code: codes[place % BLOCK] });
             marks &= marks - 1;
         }
     }

@@ -20,6 +20,8 @@ use crate::simd::{Task, dispatch, prefetch};
 
 /// Rows of a block: all that is gathered for it stays in the first-level cache.
 const BLOCK: usize = 128;
+/// Rows in doubt that are taken one by one, rather than their block once more.
+const FEW: u64 = 16;
 /// Rows ahead of the block that are fetched meanwhile.
 const AHEAD: usize = 512;
 
@@ -254,15 +256,11 @@ impl Fuse<'_, '_> {
         for (i, out) in out.iter_mut().enumerate() {
             let parts = rows.parts::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
             let key = parts.quick::<BASIS, FACTOR, OWN>(terms);
-            doubt |= u64::from(key.is_nan());
+            doubt += u64::from(key.is_nan());
             *out = key as f32;
         }
-        if doubt == 1 {
-            for (i, out) in out.iter_mut().enumerate() {
-                let parts = rows.parts::<BASIS, FACTOR, OWN>(terms, i, &mut seen);
-                seen |= u64::from(parts.mark == 0.0) << 63;
-                *out = parts.careful::<BASIS, FACTOR>(terms) as f32;
-            }
+        if doubt > 0 {
+            rows.look_again::<BASIS, FACTOR, OWN>(terms, doubt, out, &mut seen);
             if seen >> 52 == 0 {
                 self.settle(start, at);
             }
@@ -317,6 +315,40 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Keys of the rows that the few tests leave in doubt, of which there are so many.
+    #[inline(always)]
+    fn look_again<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &self,
+        terms: &Terms,
+        doubt: u64,
+        keys: &mut [f32],
+        seen: &mut u64,
+    ) {
+        if doubt <= FEW {
+            for (i, key) in keys.iter_mut().enumerate().filter(|(_, key)| key.is_nan()) {
+                *key = self.one::<BASIS, FACTOR, OWN>(terms, i, seen);
+            }
+            return;
+        }
+        for (i, key) in keys.iter_mut().enumerate() {
+            let parts = self.parts::<BASIS, FACTOR, OWN>(terms, i, seen);
+            *seen |= u64::from(parts.mark == 0.0) << 63;
+            *key = parts.careful::<BASIS, FACTOR>(terms) as f32;
+        }
+    }
+
+    #[inline(never)]
+    fn one<const BASIS: u8, const FACTOR: u8, const OWN: bool>(
+        &self,
+        terms: &Terms,
+        i: usize,
+        seen: &mut u64,
+    ) -> f32 {
+        let parts = self.parts::<BASIS, FACTOR, OWN>(terms, i, seen);
+        *seen |= u64::from(parts.mark == 0.0) << 63;
+        parts.careful::<BASIS, FACTOR>(terms) as f32
+    }
+
     /// One row's numbers; `seen` gets a bit from 52 up where a value is out of range.
     #[inline(always)]
     fn parts<const BASIS: u8, const FACTOR: u8, const OWN: bool>(

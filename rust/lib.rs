@@ -12,6 +12,7 @@ pub mod book;
 pub mod classes;
 pub mod columns;
 pub mod cuts;
+pub mod doubts;
 pub mod error;
 pub mod exact;
 pub mod floor;

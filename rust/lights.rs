@@ -84,7 +84,7 @@ fn spread(
             joined.as_slice()
         };
         let group = group(venue, values, code, Rows::Entries(entries), weight);
-        group.light(bands, part).map(|edges| edges.is_some())
+        group.light(bands, part)
     };
     let all = parts.into_par_iter().map(light).try_reduce(|| true, |a, b| Ok(a && b))?;
     Ok(all.then(|| spread.hand_back(&lights)))
@@ -148,7 +148,7 @@ impl Work<'_, '_> {
                 None => Rows::Run(segment.places.clone()),
             };
             let group = group(self.venue, self.values, segment.market, rows, self.weight);
-            if group.light(self.bands, out)?.is_some() {
+            if group.light(self.bands, out)? {
                 return Ok(());
             }
             out.fill(0);

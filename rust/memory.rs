@@ -2,7 +2,7 @@
 //! lie in large pages.
 //!
 //! A large page under a small block would be memory that nobody asked for: three of them are more
-//! than a whole selection. Under blocks of megabytes, which are filled and read in no order, they save faults
+//! than a whole selection. Under blocks of megabytes, filled and read in no order, they save faults
 //! and translations: without them a ranking takes a third longer.
 #![allow(unsafe_code)] // an allocator is unsafe to call; this one hands on to `mimalloc`
 

@@ -1,10 +1,7 @@
 //! The kernel's public face in Rust: worked examples and properties that need no Python.
 
-use deleverage_core::bands::{Group, Rows};
-use deleverage_core::bins::Measure;
 use deleverage_core::columns::{Accounts, Columns, Rate};
 use deleverage_core::error::Error;
-use deleverage_core::keys::{Keys, Rates, values};
 use deleverage_core::lights::{Weight, light, lights};
 use deleverage_core::order::order;
 use deleverage_core::rank::{Venue, rank};
@@ -159,47 +156,6 @@ proptest! {
             queue.sort_unstable();
             prop_assert!(queue.windows(2).all(|pair| pair[0].1 >= pair[1].1));
             prop_assert!(queue.last().is_none_or(|last| last.1 == 1));
-        }
-    }
-
-    #[test]
-    fn edges_are_the_first_entries_behind_each_boundary(rows in rows(), bands in 1u8..10) {
-        let book = Book::new(&rows);
-        let (rule, rates) = (bitmex(), [RATE]);
-        for level in Level::available() {
-            let venue = Venue {
-                columns: book.columns(), accounts: Accounts::default(), market: None,
-                rates: &rates, rule: &rule, level,
-            };
-            let values = values(&venue);
-            let group = Group {
-                scorer: venue.scorer(0),
-                keys: Keys::new(venue, Rates::One(0), &values),
-                rows: Rows::Run(0..rows.len()),
-                measure: Measure::Lots,
-            };
-            let mut shown = vec![0; rows.len()];
-            let edges = group.light(bands, &mut shown).unwrap().unwrap();
-            prop_assert_eq!(&shown, &lights(&venue, bands, Weight::Quantity).unwrap());
-            let ranks = rank(&venue).unwrap();
-            for (side, edges) in edges.sides.iter().enumerate() {
-                let mut queue: Vec<usize> = (0..rows.len())
-                    .filter(|&row| usize::from(rows[row].0 < 0) == side && ranks[row] > 0)
-                    .collect();
-                queue.sort_unstable_by_key(|&row| ranks[row]);
-                let size = |row: usize| i128::from(rows[row].0.abs());
-                let whole: i128 = queue.iter().map(|&row| size(row)).sum();
-                let first = |share: i128| {
-                    let mut passed = 0;
-                    queue.iter().copied().find(|&row| {
-                        passed += size(row);
-                        passed * i128::from(bands) > share * whole
-                    })
-                };
-                let expected: Vec<usize> = (1..i128::from(bands)).filter_map(first).collect();
-                let found: Vec<usize> = edges.iter().map(|edge| edge.row as usize).collect();
-                prop_assert_eq!(found, expected);
-            }
         }
     }
 }

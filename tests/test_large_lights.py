@@ -119,6 +119,27 @@ def test_nobody_in_the_queue_is_dark(count: int) -> None:
     assert not light.any()
 
 
+@pytest.mark.parametrize("weight", [Weight.QUANTITY, Weight.ENTRIES])
+@pytest.mark.parametrize("count", [300, 60_000])
+def test_equal_trades_beside_rows_without_a_place(count: int, weight: Weight) -> None:
+    """Among a few equal trades the losers are dark, and the others lit as if they were alone."""
+    lots, price = drawn(7, count, 7)
+    columns = book_at(lots, price)
+    wins = np.where(lots > 0, price < 100, price > 100)
+    assert columns.position_id is not None
+    winners = ranking.Columns(
+        lots=lots[wins],
+        entry_value=columns.entry_value[wins],
+        position_id=columns.position_id[wins],
+    )
+    expected = np.zeros(count, dtype=np.int64)
+    expected[wins] = lit_by_sort(winners, price[wins], 5, weight)
+
+    light = ranking.lights(columns, ranking.Rate(mark_num=100), rule=WINNERS, weight=weight)
+
+    assert np.array_equal(light, expected)
+
+
 @pytest.mark.parametrize("count", [2_000, 150_000])
 def test_scores_of_many_magnitudes(count: int) -> None:
     """Half of the scores next to 0 and half of them huge: no scale fits both, no light is wrong."""
