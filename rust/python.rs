@@ -264,7 +264,8 @@ fn compute<T: Send>(
     Ok(py.detach(|| pool.install(work)))
 }
 
-#[pyo3::pymodule(name = "_core")]
+// Classes are frozen, over locks, without unsafe code: free-threaded Python needs no GIL here.
+#[pyo3::pymodule(name = "_core", gil_used = false)]
 mod core {
     use super::{
         Bound, Call, IntoPyArray, Level, PyArray1, PyReadonlyArray1, PyResult, Python, Request,

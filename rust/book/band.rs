@@ -34,17 +34,19 @@ pub struct Found {
     pub upper: f64,
     /// Its row.
     pub row: u32,
+    /// Its signed lots.
+    pub lots: i64,
 }
 
 impl Found {
     /// A row with a bound that is raised to a float whose last byte is empty.
     #[must_use]
-    pub fn new(tier: u8, upper: f64, row: u32) -> Self {
+    pub fn new(tier: u8, upper: f64, row: u32, lots: i64) -> Self {
         let bits = upper.to_bits();
         // Away from zero above it, towards zero below; what is not finite has no last byte.
         let raised = if upper > 0.0 { bits + 0xff } else { bits } & !0xff;
         let upper = if upper.is_finite() { f64::from_bits(raised) } else { upper };
-        Self { tier, upper, row }
+        Self { tier, upper, row, lots }
     }
 
     /// A whole number that orders as tier first, then the larger bound.
@@ -418,7 +420,8 @@ impl Band {
     /// Takes up a new or changed row if it may be needed; false as for [`Band::forget`].
     pub fn admit(&mut self, bound: &Bound<'_>, row: usize) -> bool {
         let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
-        let found = Found::new(tier, bound.upper(row), row as u32);
+        let lots = bound.columns.lots[row];
+        let found = Found::new(tier, bound.upper(row), row as u32, lots);
         if !found.reaches(self.floor) {
             return true;
         }

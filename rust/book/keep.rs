@@ -9,6 +9,7 @@ use crate::book::band::{Band, Found, NO_FLOOR};
 use crate::book::bound::Bound;
 use crate::book::coefficients::Coefficients;
 use crate::book::estimate::{BLOCK, Block, Estimate};
+use crate::book::order::spread;
 use crate::book::{Book, lock, value};
 use crate::select::{CHUNK, RUN};
 use crate::simd::Level;
@@ -16,8 +17,6 @@ use crate::simd::Level;
 /// Fewer rows are looked at all the time.
 const FEWEST_ROWS: usize = 8;
 const SAMPLES: usize = 1 << 14;
-/// Sampled rows whose sizes are averaged.
-const SIZES: usize = 64;
 /// Lots that are kept for each lot asked for.
 const ROOM: f64 = 1.5;
 const NARROWEST: f64 = 1.0 / (1 << 14) as f64;
@@ -126,8 +125,7 @@ impl Book {
             return None;
         }
         let most = if rows <= SAMPLES { rows } else { rows / 4 };
-        let size =
-            |found: &Found| i128::from(bound.columns.lots[found.row as usize].unsigned_abs());
+        let size = |found: &Found| i128::from(found.lots.unsigned_abs());
         let column = self.sections[section].coefficients.as_ref();
         let column = column.filter(|column| column.is_ready(1.0, bound.band));
         let mut aim = ROOM;
@@ -144,7 +142,7 @@ impl Book {
                 aim *= 4.0;
                 continue;
             }
-            found.par_sort_unstable_by_key(Found::key);
+            found = spread(found, Found::key);
             let mut sum = 0;
             let end = found.iter().position(|one| {
                 sum += size(one);
@@ -176,37 +174,27 @@ fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, 
     let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
     let share = lots * sample.len() as f64 / rows as f64;
     // Only the head of the sample is put in order, with room for what is large there.
-    let head = (4.0 * share / mean_size(bound, &sample)) as usize + 64;
+    let whole: f64 = sample.iter().map(|one| one.lots.unsigned_abs() as f64).sum();
+    let head = (4.0 * sample.len() as f64 * share / whole) as usize + 64;
     let reached = if head < sample.len() {
         sample.select_nth_unstable_by_key(head, Found::key);
-        reach(bound, &mut sample[..head], share)
+        reach(&mut sample[..head], share)
     } else {
         None
     };
-    let reached = reached.or_else(|| reach(bound, &mut sample, share));
+    let reached = reached.or_else(|| reach(&mut sample, share));
     match reached {
         Some(one) if one.upper > f64::NEG_INFINITY => (one.tier, one.upper),
         _ => NO_FLOOR,
     }
 }
 
-fn size_of(bound: &Bound<'_>, found: &Found) -> f64 {
-    bound.columns.lots[found.row as usize].unsigned_abs() as f64
-}
-
-fn mean_size(bound: &Bound<'_>, sample: &[Found]) -> f64 {
-    let some = sample.iter().step_by(sample.len().div_ceil(SIZES));
-    let (sum, count) =
-        some.fold((0.0, 0.0), |(sum, count), one| (sum + size_of(bound, one), count + 1.0));
-    sum / count
-}
-
 /// The row in which so many lots are surely reached, largest bounds first.
-fn reach(bound: &Bound<'_>, sample: &mut [Found], lots: f64) -> Option<Found> {
+fn reach(sample: &mut [Found], lots: f64) -> Option<Found> {
     sample.sort_unstable_by_key(Found::key);
     let (mut sum, mut squares) = (0.0, 0.0);
     let reached = sample.iter().find(|one| {
-        let size = size_of(bound, one);
+        let size = one.lots.unsigned_abs() as f64;
         sum += size;
         squares += size * size;
         // Two errors of the sum, and a few rows at least.
@@ -219,7 +207,8 @@ fn reach(bound: &Bound<'_>, sample: &mut [Found], lots: f64) -> Option<Found> {
 fn found(bound: &Bound<'_>, column: Option<&Coefficients>, row: usize) -> Found {
     let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
     let upper = column.and_then(|column| column.upper(row, bound.band));
-    Found::new(tier, upper.unwrap_or_else(|| bound.upper(row)), row as u32)
+    let upper = upper.unwrap_or_else(|| bound.upper(row));
+    Found::new(tier, upper, row as u32, bound.columns.lots[row])
 }
 
 /// How rows that cannot reach a floor anywhere in a band are dropped without bounding each.

@@ -1,9 +1,9 @@
-//! Queue order of a head: spread over as many buckets as there are rows first, by their keys' bits.
+//! Order of many rows: spread over as many buckets as there are rows first, by their keys' bits.
 //!
 //! Bits of floats rise like their logarithm, over which the heads of queues lie rather evenly.
 //! Where they do not, buckets are large and sorted as anything is.
 
-use crate::queue::{Candidate, by_key};
+use crate::queue::Candidate;
 use crate::score::Scorer;
 
 /// Fewer are sorted at once.
@@ -13,7 +13,7 @@ const FEW: usize = 512;
 #[must_use]
 pub fn sort(scorer: &Scorer<'_>, mut taken: Vec<Candidate>) -> Vec<Candidate> {
     let Some(tier) = scorer.columns.tier else {
-        let mut sorted = spread(taken);
+        let mut sorted = spread(taken, |c| place(c.key));
         scorer.settle_order(&mut sorted);
         return sorted;
     };
@@ -32,34 +32,36 @@ fn place(key: f64) -> u64 {
     if bits >> 63 == 1 { bits } else { !(bits | 1 << 63) }
 }
 
-/// Sorts candidates by key, largest first.
-fn spread(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-    let places = || candidates.iter().map(|c| place(c.key));
-    let (first, last) = (places().min().unwrap_or(0), places().max().unwrap_or(0));
-    if candidates.len() < FEW || first == last {
-        candidates.sort_unstable_by(by_key);
-        return candidates;
+/// Sorts what has places, smallest first; equal places in no order.
+#[must_use]
+pub fn spread<T: Copy>(mut rows: Vec<T>, place: impl Fn(&T) -> u64) -> Vec<T> {
+    let (first, last) = rows
+        .iter()
+        .map(&place)
+        .fold((u64::MAX, 0), |(first, last), place| (first.min(place), last.max(place)));
+    if rows.len() < FEW || first == last {
+        rows.sort_unstable_by_key(place);
+        return rows;
     }
-    // As many buckets as a shift of the range leaves, up to four a candidate.
-    let most = 2 * candidates.len() as u64;
+    // As many buckets as a shift of the range leaves, up to two a row.
+    let most = 2 * rows.len() as u64;
     let shift = (u64::BITS - (last - first).leading_zeros()).saturating_sub(most.ilog2());
-    let bucket = |c: &Candidate| ((place(c.key) - first) >> shift) as usize;
+    let bucket = |row: &T| ((place(row) - first) >> shift) as usize;
     let mut ends = vec![0u32; ((last - first) >> shift) as usize + 2];
-    for candidate in &candidates {
-        ends[bucket(candidate) + 1] += 1;
+    for row in &rows {
+        ends[bucket(row) + 1] += 1;
     }
     for at in 1..ends.len() {
         ends[at] += ends[at - 1];
     }
-    let mut sorted = candidates.clone();
-    let mut next = ends.clone();
-    for candidate in &candidates {
-        let at = &mut next[bucket(candidate)];
-        sorted[*at as usize] = *candidate;
+    let (mut sorted, mut next) = (rows.clone(), ends.clone());
+    for row in &rows {
+        let at = &mut next[bucket(row)];
+        sorted[*at as usize] = *row;
         *at += 1;
     }
     for pair in ends.windows(2).filter(|pair| pair[1] - pair[0] > 1) {
-        sorted[pair[0] as usize..pair[1] as usize].sort_unstable_by(by_key);
+        sorted[pair[0] as usize..pair[1] as usize].sort_unstable_by_key(&place);
     }
     sorted
 }
@@ -79,7 +81,8 @@ mod tests {
         ) {
             let keys: Vec<f64> = keys.into_iter().filter(|key| !key.is_nan()).collect();
             let all = keys.iter().enumerate().map(|(row, &key)| Candidate::new(key, row, 1));
-            let found: Vec<u64> = spread(all.collect()).iter().map(|c| c.key.to_bits()).collect();
+            let found = spread(all.collect(), |c| place(c.key));
+            let found: Vec<u64> = found.iter().map(|c| c.key.to_bits()).collect();
             let mut wanted = keys;
             wanted.sort_unstable_by(|a, b| b.total_cmp(a));
             let wanted: Vec<u64> = wanted.into_iter().map(f64::to_bits).collect();
