@@ -23,6 +23,7 @@ from deleverage.lab.bench_peers import (
     measure_select_peers,
     peers_folder,
 )
+from deleverage.lab.bench_policies import WINNERS, measure_policies, measure_policy_peers
 from deleverage.lab.bench_queue import (
     GROUPED,
     MANY_MARKETS,
@@ -40,7 +41,10 @@ from deleverage.lab.books import Book, generate
 __all__ = ["SECTIONS", "Report", "run", "write_readme"]
 
 #: Parts of a run, in the order they are taken.
-SECTIONS = ("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal")
+SECTIONS = (
+    *("select", "peers", "lights", "rank", "distributions"),
+    *("policies", "memory", "frames", "journal"),
+)
 
 _FEWEST_POSITIONS = 1_000
 _QUICK_ROUNDS = 5
@@ -149,6 +153,7 @@ class _Run:
             "lights": self._lights,
             "rank": self._rank,
             "distributions": self._distributions,
+            "policies": self._policies,
             "memory": self._memory,
             "frames": self._frames,
             "journal": self._journal,
@@ -183,6 +188,15 @@ class _Run:
     def _distributions(self) -> Iterator[Measurement]:
         return measure_spread(
             self._book(1), self._book(SOME_MARKETS), rounds=self.rounds, progress=self._progress
+        )
+
+    def _policies(self) -> Iterator[Measurement]:
+        return measure_policies(
+            self._positions,
+            threads=self._threads,
+            rounds=self.rounds,
+            seed=self._seed,
+            progress=self._progress,
         )
 
     def _memory(self) -> Iterator[Measurement]:
@@ -228,3 +242,10 @@ class _Run:
         book = self._book(SOME_MARKETS)
         yield measure_lights_peer(book, folder, layout=GROUPED, rounds=rounds)
         yield measure_lights_peer(book.shuffled(), folder, layout=UNGROUPED, rounds=rounds)
+        yield from measure_policy_peers(
+            folder,
+            winners=min(WINNERS, self._positions),
+            rounds=rounds,
+            seed=self._seed,
+            progress=self._progress,
+        )
