@@ -116,7 +116,7 @@ pub fn allocate_into(
 ) -> Result<Outcome> {
     let view = View::new(candidates, request, taken.len())?;
     let mut rescans = 0;
-    let Some(found) = level::find(&view, request.amount, &mut rescans)? else {
+    let Some(found) = level::find(&view, request.amount, request.rounding, &mut rescans)? else {
         return Ok(view.all(request, taken));
     };
     if request.amount == 0 {
@@ -151,15 +151,10 @@ struct View<'a> {
 /// Does something at every marked place of a block; marks are 0 or 1.
 #[inline(always)]
 fn each_marked(marks: &[u8; BLOCK], mut visit: impl FnMut(usize)) {
-    for (group, bytes) in marks.chunks_exact(64).enumerate() {
-        let mut bits = 0u64;
-        for (place, eight) in bytes.chunks_exact(8).enumerate() {
-            let word = eight.iter().rev().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
-            // The product gathers the lowest bits of eight bytes in the highest byte.
-            bits |= word.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * place);
-        }
+    for (group, &eight) in marks.as_chunks::<8>().0.iter().enumerate() {
+        let mut bits = u64::from_le_bytes(eight);
         while bits != 0 {
-            visit(group * 64 + bits.trailing_zeros() as usize);
+            visit(group * 8 + bits.trailing_zeros() as usize / 8);
             bits &= bits - 1;
         }
     }

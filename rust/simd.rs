@@ -98,6 +98,80 @@ pub fn prefetch<T>(values: &[T], places: std::ops::Range<usize>) {
     let _ = (values, places);
 }
 
+/// A column that is written from its start on, past the caches: it is not read again soon.
+pub struct Stream<'a> {
+    level: Level,
+    into: &'a mut [i64],
+}
+
+impl<'a> Stream<'a> {
+    /// Writes with the instructions of a level.
+    #[inline(always)]
+    pub fn new(level: Level, into: &'a mut [i64]) -> Self {
+        Self { level, into }
+    }
+
+    /// Writes the next values; those beyond the column's end are dropped.
+    #[inline(always)]
+    pub fn push(&mut self, values: &[i64]) {
+        let length = values.len().min(self.into.len());
+        let (now, later) = std::mem::take(&mut self.into).split_at_mut(length);
+        self.into = later;
+        match self.level.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as in `dispatch`.
+            Set::Avx512 => unsafe { stream_avx512(now, &values[..length]) },
+            #[cfg(target_arch = "x86_64")]
+            _ => stream_words(now, &values[..length]),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => now.copy_from_slice(&values[..length]),
+        }
+    }
+}
+
+impl Drop for Stream<'_> {
+    /// Puts the writes before all that follows; the borrow ends after it.
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: a fence touches no memory.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            std::arch::x86_64::_mm_sfence();
+        }
+    }
+}
+
+/// Writes word by word.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn stream_words(into: &mut [i64], values: &[i64]) {
+    for (place, &value) in into.iter_mut().zip(values) {
+        // SAFETY: the place is borrowed and aligned, and nobody else has it before the fence.
+        unsafe { std::arch::x86_64::_mm_stream_si64(std::ptr::from_mut(place), value) };
+    }
+}
+
+/// Writes by cache lines, and word by word before the first and after the last.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn stream_avx512(into: &mut [i64], values: &[i64]) {
+    use std::arch::x86_64::{__m512i, _mm512_loadu_si512, _mm512_stream_si512};
+    let head = into.as_ptr().align_offset(size_of::<__m512i>()).min(into.len());
+    let (before, after) = into.split_at_mut(head);
+    stream_words(before, &values[..head]);
+    let (lines, rest) = after.as_chunks_mut::<8>();
+    let (values, tail) = values[head..].as_chunks::<8>();
+    for (line, value) in lines.iter_mut().zip(values) {
+        // SAFETY: both are eight words long, and the line begins where a cache line does; nobody
+        // else has it before the fence.
+        unsafe {
+            let value = _mm512_loadu_si512(std::ptr::from_ref(value).cast());
+            _mm512_stream_si512(std::ptr::from_mut(line).cast(), value);
+        }
+    }
+    stream_words(rest, tail);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2<T: Task>(task: T) -> T::Output {

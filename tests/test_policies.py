@@ -25,6 +25,7 @@ from deleverage.policy import (
     Rounding,
 )
 from deleverage.policy.shares import Shared, Shares, share, share_long
+from linear_program import least
 
 LIMIT = 2**51 - 1
 """The largest value of a column."""
@@ -204,6 +205,30 @@ def test_nothing_leaves_a_smaller_largest_leverage(
             assert abs(cut - max(Fraction(0), held - quota.level * behind)) < 1
 
 
+holdings = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=6)
+
+
+@given(data=st.data(), book=holdings)
+def test_draining_is_the_optimum_of_its_linear_program(
+    data: st.DataObject, book: list[tuple[int, int]]
+) -> None:
+    """The smallest L with `lots - cut <= L x equity` and cuts that add up is the level."""
+    sizes, equities = ([row[part] for row in book] for part in (0, 1))
+    amount = data.draw(st.integers(1, sum(sizes) - 1) if sum(sizes) > 1 else st.just(1))
+    count = len(book)
+    one = [[int(row == other) for other in range(count)] for row in range(count)]
+    rows = [[*one[row], equities[row]] for row in range(count)]
+    rows += [[*(-each for each in one[row]), 0] for row in range(count)]
+    rows += [[1] * count + [0], [-1] * count + [0]]
+    bounds = [*sizes, *(-size for size in sizes), amount, -amount]
+    smallest = least([0] * count + [1], rows, bounds)
+
+    found = LeverageDraining().allocate(Contracts(lots=ints(sizes), equity=ints(equities)), amount)
+    assert (found.level or Fraction(0)) == smallest
+    within = zip(sizes, equities, found.taken.tolist(), strict=True)
+    assert all(size - cut < smallest * equity + 1 for size, equity, cut in within)
+
+
 @given(st.data(), SMALL)
 def test_nothing_has_a_smaller_largest_haircut(
     data: st.DataObject, book: tuple[list[int], list[int]]
@@ -319,7 +344,7 @@ def test_a_larger_amount_takes_no_less_but_for_rounding(
     assert len(ids) == len(low)
 
 
-@pytest.mark.parametrize("kind", ["smooth", "equal", "few", "whales", "blocks"])
+@pytest.mark.parametrize("kind", ["smooth", "equal", "few", "whales", "blocks", "giant"])
 @pytest.mark.parametrize("threads", [1, 0])
 def test_sampled_brackets_change_no_answer(kind: str, threads: int) -> None:
     """On large books of hard shapes a small sample and none give the same lots, on any threads."""
@@ -331,6 +356,7 @@ def test_sampled_brackets_change_no_answer(kind: str, threads: int) -> None:
         "few": rng.integers(1, 4, count),
         "whales": np.where(rng.random(count) < 0.001, 2**50, rng.integers(1, 10, count)),
         "blocks": np.repeat(rng.integers(1, 10**9, count // 1000), 1000),
+        "giant": np.where(np.arange(count) == 4_567, 2**50, rng.integers(1, 10**6, count)),
     }[kind].astype(np.int64)
     equity = np.maximum(lots // 3, rng.integers(1, 10**6, count)).astype(np.int64)
     ids = rng.permutation(count).astype(np.uint64)

@@ -27,18 +27,47 @@ from deleverage.policy.both_sides import drift_delta
 from deleverage.policy.capped import floor_caps
 from deleverage.policy.checks import total
 from deleverage.policy.clearing import gains_haircut, tear_up
+from deleverage.policy.index_scaling import Holding, Index
+from deleverage.policy.pool_solvency import Pool, token_price
 from deleverage.policy.priced_draining import PricedDraining
 from deleverage.policy.risk_weighted import Power
+from deleverage.policy.severity import (
+    Backoff,
+    Lagged,
+    MirrorDescent,
+    OnlineGradient,
+    Round,
+    Static,
+    budget,
+)
 from deleverage.policy.shares import share, share_long
 from deleverage.policy.socialised import payout_ratio, printed_shares, share_payouts
 from deleverage.policy.withdrawal import charge_withdrawal, loss_factor
 
 MOST = 2**51 - 1
+HALF: Any = 0.5
 
 
 def ints(values: list[int]) -> np.ndarray[Any, Any]:
     """A column."""
     return np.array(values, dtype=np.int64)
+
+
+def twins(name: str) -> Contracts:
+    """Three rows, two of which have one id, and a column that a policy reads."""
+    more = {name: ints([1, 1, 1])}
+    return Contracts(lots=ints([4, 4, 4]), ids=np.array([5, 7, 5], np.uint64), **more)
+
+
+def ring() -> SeededRing:
+    """A ring that nobody is passed over in."""
+    return SeededRing(start=0, side=1, bankruptcy=Fraction(1), bankruptcies=[None] * 3)
+
+
+def sealed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array that may only be read."""
+    values.flags.writeable = False
+    return values
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40))
@@ -189,6 +218,49 @@ REFUSALS: list[tuple[Any, str]] = [
     (lambda: charge_withdrawal(*([7.5, Fraction(0)])), "amount: expected a whole number"),
     (lambda: loss_factor(bankruptcy=1, insurance=0, balance=0.5), "balance: expected a wh"),
     (lambda: drift_delta(-1, long=1, short=-0.5), "short: expected a whole number"),
+    (
+        lambda: RiskWeighted(growth=Power()).allocate(twins("leverage"), 3),
+        "ids: expected each once, got 5 in rows 0 and 2",
+    ),
+    (lambda: ring().allocate(twins("cap"), 3), "ids: expected each once, got 5 in rows 0 and 2"),
+    (lambda: Index(open_interest=HALF), "open_interest: expected a whole number, got 0.5"),
+    (lambda: Index(open_interest=4).close(HALF, deficit=0), "lots: expected a whole number"),
+    (lambda: Index(open_interest=4).close(1, deficit=HALF), "deficit: expected a whole number"),
+    (lambda: Index().open(HALF), "lots: expected a whole number, got 0.5"),
+    (lambda: Holding(lots=1, scale=1, gain=HALF, epoch=0), "gain: expected a whole number"),
+    (lambda: Pool(balance=HALF, pnl=1), "balance: expected a whole number, got 0.5"),
+    (lambda: Pool(balance=1, pnl=HALF), "pnl: expected a whole number, got 0.5"),
+    (lambda: Pool(balance=1, pnl=1).needs_deleveraging(HALF), "limit: .* or Fraction, got 0.5"),
+    (lambda: Pool(balance=1, pnl=1).paid(HALF, limit=Fraction(1)), "profit: expected a whole"),
+    (lambda: Pool(balance=1, pnl=1).paid(1, limit=HALF), "limit: expected a whole number or"),
+    (
+        lambda: Pool(balance=1, pnl=1).deleverage(
+            Pool(balance=2, pnl=1), limit=Fraction(0), least=HALF
+        ),
+        "least: expected a whole number or Fraction",
+    ),
+    (
+        lambda: token_price(holdings=HALF, pnl=1, limit=Fraction(1), side=1, supply=1),
+        "holdings: expected a whole number",
+    ),
+    (lambda: Round(deficit=HALF, capacity=1), "deficit: expected a whole number, got 0.5"),
+    (lambda: Static(billionths=HALF), "billionths: expected a whole number, got 0.5"),
+    (lambda: Lagged(billionths=HALF), "billionths: expected a whole number, got 0.5"),
+    (lambda: Backoff(first=1, part=HALF), "part: expected a whole number, got 0.5"),
+    (lambda: MirrorDescent(first=1, step=HALF), "step: expected a whole number, got 0.5"),
+    (
+        lambda: MirrorDescent(first=1, step=1, relief=HALF),
+        "relief: expected a whole number or Fraction",
+    ),
+    (lambda: OnlineGradient(first=1, path=1, squares=HALF), "squares: expected a whole number"),
+    (
+        lambda: budget(HALF, Round(deficit=1, capacity=1)),
+        "severity: expected a whole number or Fraction, got 0.5",
+    ),
+    (lambda: share(COLUMN, 1, out=ints([1])), "out: expected 2 rows as in weight, got 1"),
+    (lambda: share(COLUMN, 1, out=np.zeros(2)), "out: expected a contiguous .*int64"),
+    (lambda: share(COLUMN, 1, out=COLUMN), "out: expected an array that can be written"),
+    (lambda: share(COLUMN, 1, out=sealed(ints([1, 2]))), "out: .* got a read-only one"),
 ]
 
 

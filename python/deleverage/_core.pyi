@@ -38,6 +38,7 @@ def allocate(
     is_within_weight: bool,
     request: tuple[int, str, str, int, str],
     threads: int,
+    out: npt.NDArray[np.int64] | None,
 ) -> tuple[npt.NDArray[np.int64], int, tuple[int, int] | None, int]: ...
 def decimals(
     values: npt.NDArray[np.float64], market: npt.NDArray[np.uint32] | None = None, markets: int = 1

@@ -2,7 +2,8 @@
 //!
 //! Every row gets the floor of its share; who gets one of the units left over is decided by a key:
 //! the remainder of what is taken, or, of what is kept, the ratio to the weight that is left after
-//! rounding. A sample brackets the key of the last who does.
+//! rounding. A sample brackets the key of the last who does. Floats bound the units of every row
+//! from both sides: where the bounds meet nothing else is worked out.
 
 use std::cmp::Ordering;
 
@@ -10,19 +11,27 @@ use rayon::prelude::*;
 
 use super::level::Found;
 use super::ratio::{Multiple, Word, float};
-use super::sample::{pick, visit};
+use super::sample::{AHEAD, pick, visit};
 use super::{BLOCK, Rows, Shared, View, each_marked};
+use crate::columns::LIMIT;
+use crate::load::whole;
 use crate::select::CHUNK;
-use crate::simd::{Task, dispatch};
+use crate::simd::{Stream, Task, dispatch, prefetch};
 
 /// Sampled standard errors to either side.
-const ERRORS: f64 = 2.5;
+const ERRORS: f64 = 2.0;
 /// Rows of the sample to either side, beyond the error.
 const FEW: f64 = 4.0;
 /// Rows looked at for each row of the request's sample.
-const MORE: usize = 2;
-/// Open rows of a block beyond which ids are asked.
+const MORE: usize = 4;
+/// Rows of a cache line: remainders of neighbours have nothing in common.
+const LINE: usize = 8;
+/// Rows of a block that floats cannot tell beyond which all are worked out in whole numbers.
 const MANY: u64 = BLOCK as u64 / 16;
+/// Blocks after one with so many that are expected to be like it.
+const ALIKE: usize = 16;
+/// Distance, in parts of one, that covers the roundings of a bound.
+const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
 /// Relative distance beyond which the floats of two keys tell their order.
 const APART: f64 = 1.0 / (1u64 << 48) as f64;
 
@@ -46,8 +55,11 @@ fn in_words<W: Word>(view: &View<'_>, found: &Found, taken: &mut [i64], rescans:
         let left = found.shared as i128 - dealt;
         let left = if is_kept { -left } else { left };
         if let Some(chosen) = choose(view, rest, left) {
-            for row in chosen {
-                taken[row as usize] += 1;
+            for (turn, claim) in chosen.iter().enumerate() {
+                if let Some(next) = chosen.get(turn + AHEAD) {
+                    prefetch(taken, next.row as usize..next.row as usize + 1);
+                }
+                taken[claim.row as usize] += 1;
             }
             return;
         }
@@ -88,6 +100,16 @@ impl<W: Word> Cut<W> {
         low: End::nowhere(f64::MIN_POSITIVE, W::ZERO),
         high: End::nowhere(f64::INFINITY, W::MOST),
     };
+
+    /// Whether a share of some weight and id is met, and whether that is left open.
+    #[inline(always)]
+    fn decide<const KEPT: bool>(&self, share: (i64, W, f64), weight: i64, id: u64) -> (bool, bool) {
+        let (is_over, is_at) = self.high.before::<KEPT>(share, weight);
+        let is_more = is_over || (is_at && id < self.high.claim.id);
+        let (is_over, is_at) = self.low.before::<KEPT>(share, weight);
+        let is_claim = is_over || (is_at && id <= self.low.claim.id);
+        (is_more, share.1 > W::ZERO && !is_more && is_claim)
+    }
 }
 
 impl<W: Word> End<W> {
@@ -96,10 +118,8 @@ impl<W: Word> End<W> {
     }
 
     /// Whether a claim comes before the end, and whether it is the end's equal but for the id.
-    ///
-    /// Unless it is to be exact, claims too near to be told apart by floats count as equal.
     #[inline(always)]
-    fn before<const KEPT: bool, const EXACT: bool>(
+    fn before<const KEPT: bool>(
         &self,
         (kept, rest, key): (i64, W, f64),
         weight: i64,
@@ -109,14 +129,56 @@ impl<W: Word> End<W> {
         }
         let is_above = key > self.key * (1.0 + APART);
         let is_near = key >= self.key * (1.0 - APART) && !is_above;
-        if !EXACT {
-            return (is_above, is_near);
-        }
         // Keys this near leave a difference of the products below 2^8: no word overflows.
         let product = kept.wrapping_mul(self.claim.weight);
         let more = product.wrapping_sub(self.claim.kept.wrapping_mul(weight));
         (is_above || (is_near && more > 0), is_near && more == 0)
     }
+}
+
+/// Lines that bound the units of a row from below and from above, by its weight.
+///
+/// Of what is taken a row has `floor(weight x ratio + 1 - key)`, of what is kept the lower one of
+/// `ceil(weight x ratio)` and `floor(weight x (ratio + key))`, with the key of the last claim met.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    ratio: [f64; 2],
+    shift: [f64; 2],
+    steep: [f64; 2],
+}
+
+impl Bounds {
+    fn new<W: Word>(ratio: &Multiple<W>, cut: &Cut<W>) -> Self {
+        let keys = [cut.low.key, cut.high.key].map(|key| key / ratio.den.float());
+        let part = ratio.float();
+        let apart = |values: [f64; 2]| [values[0] * (1.0 - SLACK), values[1] * (1.0 + SLACK)];
+        Self {
+            ratio: apart([part; 2]),
+            shift: [(1.0 - keys[1] - SLACK).max(0.0), 1.0 - keys[0] + SLACK],
+            // A whole unit for each unit of weight is as good as no bound.
+            steep: apart(keys.map(|key| part + key.min(1.0))),
+        }
+    }
+
+    /// The bounds of a row's units.
+    #[inline(always)]
+    fn of<const KEPT: bool>(&self, weight: f64, cap: f64) -> [f64; 2] {
+        let at = |end: usize| {
+            let share = weight * self.ratio[end];
+            let units = if KEPT {
+                lesser(share.ceil(), (weight * self.steep[end]).floor())
+            } else {
+                (share + self.shift[end]).floor()
+            };
+            lesser(units, cap)
+        };
+        [at(0), at(1)]
+    }
+}
+
+#[inline(always)]
+fn lesser(one: f64, other: f64) -> f64 {
+    if one < other { one } else { other }
 }
 
 /// Which key a share has, zero where it is whole; and the units it stands at.
@@ -135,7 +197,7 @@ fn key_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) ->
 /// Where the sample expects the last claim that is met.
 fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut<W> {
     // No order is needed here, so that more rows are cheap, and fewer are left undecided.
-    let picked = pick(view.weight.len(), MORE * view.sample).filter(|_| margin < 100.0);
+    let picked = pick(view.weight.len(), MORE * view.sample, LINE).filter(|_| margin < 100.0);
     let Some(picked) = picked else {
         return Cut::ALL;
     };
@@ -192,11 +254,14 @@ fn pass<W: Word>(
     cut: Cut<W>,
     taken: &mut [i64],
 ) -> (Vec<Claim<W>>, i128) {
+    let bounds = Bounds::new(ratio, &cut);
+    // From the end: what was read last is still near.
     let sides: Vec<(Vec<Claim<W>>, i128)> = taken
         .par_chunks_mut(CHUNK)
         .enumerate()
+        .rev()
         .map(|(chunk, taken)| {
-            let task = Chunk { view, ratio: *ratio, cut, first: chunk * CHUNK, taken };
+            let task = Chunk { view, ratio: *ratio, cut, bounds, first: chunk * CHUNK, taken };
             dispatch(view.level, task)
         })
         .collect();
@@ -212,6 +277,7 @@ struct Chunk<'a, W> {
     view: &'a View<'a>,
     ratio: Multiple<W>,
     cut: Cut<W>,
+    bounds: Bounds,
     first: usize,
     taken: &'a mut [i64],
 }
@@ -230,91 +296,164 @@ impl<W: Word> Chunk<'_, W> {
     #[inline(always)]
     fn rows<const KEPT: bool>(self) -> (Vec<Claim<W>>, i128) {
         let (mut undecided, mut shared) = (Vec::new(), 0i128);
-        let mut open = [0u8; BLOCK];
-        let mut ids = [0u64; BLOCK];
-        for (block, taken) in self.taken.chunks_mut(BLOCK).enumerate() {
-            let first = self.first + block * BLOCK;
-            let rows = self.view.block(first, taken.len());
-            let (mut units, count) =
-                rows.round::<W, KEPT>(&self.ratio, &self.cut, None, taken, &mut open);
-            if count > MANY {
-                // Ties at the ends of the cut: their ids tell them apart.
-                self.view.ids(first, &mut ids[..taken.len()]);
-                let ids = Some(&ids);
-                units = rows.round::<W, KEPT>(&self.ratio, &self.cut, ids, taken, &mut open).0;
+        let mut block = Block { units: [0; BLOCK], open: [0; BLOCK], ids: [0; BLOCK] };
+        let tie = Tie::new::<W, KEPT>(&self.ratio, &self.cut);
+        let mut tied_until = 0;
+        let length = self.taken.len();
+        let mut taken = Stream::new(self.view.level, self.taken);
+        for (turn, start) in (0..length).step_by(BLOCK).enumerate() {
+            let (first, length) = (self.first + start, BLOCK.min(length - start));
+            let rows = self.view.block(first, length);
+            let is_new = turn >= tied_until;
+            if !is_new || block.bound::<KEPT>(rows, &self.bounds) > MANY {
+                self.view.ids(first, &mut block.ids[..length]);
+                let tie = tie.as_ref().filter(|_| is_new);
+                if tie.is_none_or(|tie| block.tell::<KEPT>(rows, tie) > MANY) {
+                    block.round::<W, KEPT>(rows, &self.ratio, &self.cut);
+                    tied_until = if is_new { turn + ALIKE } else { tied_until };
+                }
             }
-            shared += i128::from(units);
-            each_marked(&open, |place| {
-                undecided.push(claim(self.view, &self.ratio, (first + place) as u32));
+            let mut places = [0u16; BLOCK];
+            let mut count = 0;
+            each_marked(&block.open, |place| {
+                places[count] = place as u16;
+                count += 1;
             });
-            open = [0; BLOCK];
+            for &place in &places[..count] {
+                let place = usize::from(place);
+                let (weight, cap) = rows.at(place);
+                let row = (first + place) as u32;
+                let share = key_of(&self.ratio, weight, cap, KEPT);
+                let id = self.view.id(row);
+                let (is_more, is_open) = self.cut.decide::<KEPT>(share, weight, id);
+                let more = i64::from(is_more);
+                block.units[place] = share.0 + if KEPT { -more } else { more };
+                if is_open {
+                    let kept = if KEPT { share.0 } else { 0 };
+                    undecided.push(Claim { rest: share.1, kept, weight, id, row });
+                }
+            }
+            shared += i128::from(block.finish::<KEPT>(rows));
+            taken.push(&block.units[..length]);
         }
         (undecided, shared)
     }
 }
 
-impl Rows<'_> {
-    /// Rounds a block; what is shared, and how many rows are open: without ids, ties are.
-    #[inline(always)]
-    fn round<W: Word, const KEPT: bool>(
-        self,
-        ratio: &Multiple<W>,
-        cut: &Cut<W>,
-        ids: Option<&[u64; BLOCK]>,
-        taken: &mut [i64],
-        open: &mut [u8; BLOCK],
-    ) -> (i64, u64) {
-        match ids {
-            Some(ids) => self.round_by::<W, KEPT, true>(ratio, cut, taken, open, |place| {
-                (ids[place] < cut.high.claim.id, ids[place] <= cut.low.claim.id)
-            }),
-            None => self.round_by::<W, KEPT, false>(ratio, cut, taken, open, |_| (false, true)),
-        }
-    }
+/// Rows of one weight that both ends of the cut have: their ids alone tell who gets how much.
+struct Tie {
+    weight: i64,
+    /// The floor of their share.
+    units: i64,
+    /// Ids below this one are met, those above the other are not.
+    ids: [u64; 2],
+}
 
-    /// `is_first` says of a place whether its id comes before the high end's, and whether it comes
-    /// before the low end's or is it.
-    #[inline(always)]
-    fn round_by<W: Word, const KEPT: bool, const EXACT: bool>(
-        self,
-        ratio: &Multiple<W>,
-        cut: &Cut<W>,
-        taken: &mut [i64],
-        open: &mut [u8; BLOCK],
-        is_first: impl Fn(usize) -> (bool, bool),
-    ) -> (i64, u64) {
-        let (mut shared, mut count) = (0i64, 0u64);
-        for place in 0..taken.len().min(self.weight.len()).min(self.cap.len()).min(BLOCK) {
-            let (weight, cap) = self.at(place);
-            let share = key_of(ratio, weight, cap, KEPT);
-            let (is_high, is_low) = is_first(place);
-            let (is_over, is_at) = cut.high.before::<KEPT, EXACT>(share, weight);
-            let is_more = is_over || (is_at && is_high);
-            let (is_over, is_at) = cut.low.before::<KEPT, EXACT>(share, weight);
-            let is_open = share.1 > W::ZERO && !is_more && (is_over || (is_at && is_low));
-            open[place] = u8::from(is_open);
-            count += u64::from(is_open);
-            let units = share.0 + if KEPT { -i64::from(is_more) } else { i64::from(is_more) };
-            shared += units;
-            taken[place] = if KEPT { cap - units } else { units };
-        }
-        (shared, count)
+impl Tie {
+    fn new<W: Word, const KEPT: bool>(ratio: &Multiple<W>, cut: &Cut<W>) -> Option<Self> {
+        let (low, high) = (cut.low.claim, cut.high.claim);
+        let (is_low, is_high) = (cut.low.key > f64::MIN_POSITIVE, cut.high.key < f64::INFINITY);
+        let weight = if is_low { low.weight } else { high.weight };
+        let (units, rest) = ratio.of(weight, LIMIT);
+        let own = if KEPT { ratio.den.minus(rest) } else { rest };
+        let is_own = |end: Claim<W>| end.weight == weight && end.rest == own;
+        let is_tie = (is_low || is_high)
+            && (!is_low || is_own(low))
+            && (!is_high || is_own(high))
+            && rest > W::ZERO;
+        let ids = [if is_high { high.id } else { 0 }, if is_low { low.id } else { u64::MAX }];
+        is_tie.then_some(Self { weight, units, ids })
     }
 }
 
-/// The rows that take one more unit; none where the cut was drawn in the wrong place.
+/// Rows of a block: their units, and whether more is to be found out about them.
+struct Block {
+    units: [i64; BLOCK],
+    open: [u8; BLOCK],
+    ids: [u64; BLOCK],
+}
+
+impl Block {
+    /// Units by bounds; how many rows have bounds that do not meet.
+    #[inline(always)]
+    fn bound<const KEPT: bool>(&mut self, rows: Rows<'_>, bounds: &Bounds) -> u64 {
+        let mut count = 0u64;
+        self.open = [0; BLOCK];
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
+            let (weight, cap) = rows.at(place);
+            let [low, high] = bounds.of::<KEPT>(float(weight), float(cap));
+            let is_open = low < high;
+            self.units[place] = whole(low) as i64;
+            self.open[place] = u8::from(is_open);
+            count += u64::from(is_open);
+        }
+        count
+    }
+
+    /// Units of the rows that are tied; how many others have bounds that do not meet.
+    #[inline(always)]
+    fn tell<const KEPT: bool>(&mut self, rows: Rows<'_>, tie: &Tie) -> u64 {
+        let mut count = 0u64;
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
+            let (weight, cap) = rows.at(place);
+            let is_tied = weight == tie.weight && cap > tie.units;
+            let is_more = self.ids[place] < tie.ids[0];
+            let is_open = !is_more && self.ids[place] <= tie.ids[1];
+            let units = tie.units + i64::from(is_more != KEPT);
+            self.units[place] = if is_tied { units } else { self.units[place] };
+            count += if is_tied { 0 } else { u64::from(self.open[place]) };
+            self.open[place] = if is_tied { u8::from(is_open) } else { self.open[place] };
+        }
+        count
+    }
+
+    /// Units in whole numbers: of ties at the ends of the cut the ids tell.
+    #[inline(always)]
+    fn round<W: Word, const KEPT: bool>(
+        &mut self,
+        rows: Rows<'_>,
+        ratio: &Multiple<W>,
+        cut: &Cut<W>,
+    ) {
+        self.open = [0; BLOCK];
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
+            let (weight, cap) = rows.at(place);
+            let share = key_of(ratio, weight, cap, KEPT);
+            let (is_more, is_open) = cut.decide::<KEPT>(share, weight, self.ids[place]);
+            let more = i64::from(is_more);
+            self.units[place] = share.0 + if KEPT { -more } else { more };
+            self.open[place] = u8::from(is_open);
+        }
+    }
+
+    /// Turns units shared into units taken; the sum of what is shared.
+    #[inline(always)]
+    fn finish<const KEPT: bool>(&mut self, rows: Rows<'_>) -> i64 {
+        let mut shared = 0i64;
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
+            let units = self.units[place];
+            shared = shared.wrapping_add(units);
+            if KEPT {
+                self.units[place] = rows.at(place).1 - units;
+            }
+        }
+        shared
+    }
+}
+
+/// The claims that are met; none where the cut was drawn in the wrong place.
 fn choose<W: Word>(
     view: &View<'_>,
     mut claims: Vec<Claim<W>>,
     left: i128,
-) -> Option<impl Iterator<Item = u32>> {
+) -> Option<Vec<Claim<W>>> {
     // Every claim outside the cut is decided rightly if the last one met lies within it.
     let left = usize::try_from(left).ok().filter(|&left| left <= claims.len())?;
     if left > 0 && left < claims.len() {
         claims.select_nth_unstable_by(left, |a, b| compare(view.shared, a, b));
     }
     claims.truncate(left);
-    Some(claims.into_iter().map(|claim| claim.row))
+    Some(claims)
 }
 
 /// Orders claims: the larger remainder or ratio of what is kept, then the smaller id.

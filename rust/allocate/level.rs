@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::ratio::{Ratio, float};
 use super::sample::{Bracket, Goal, Sample};
-use super::{BLOCK, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rounding, Rows, Shared, View, each_marked};
 use crate::error::Result;
 use crate::exact::multiply;
 use crate::select::CHUNK;
@@ -16,6 +16,10 @@ use crate::simd::{Task, dispatch};
 pub const DOUBT: f64 = 1.0 / (1u64 << 48) as f64;
 /// Rows of a block in doubt beyond which those that are tied are counted.
 const MANY: u64 = BLOCK as u64 / 16;
+/// Distance, in parts of one, by which a level that floats found may be wrong.
+const APART: f64 = 1.0 / (1u64 << 40) as f64;
+/// Passes after which nothing is expected any more.
+const MOST_PASSES: u32 = 12;
 /// Rows among which the level is found without another sample.
 const FEW_ROWS: usize = 1 << 12;
 
@@ -32,19 +36,23 @@ pub struct Found {
 }
 
 /// Finds the level for an amount; none where it is the whole capacity or more.
-pub fn find(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<Found>> {
+pub fn find(
+    view: &View<'_>,
+    amount: u128,
+    rounding: Rounding,
+    rescans: &mut u32,
+) -> Result<Option<Found>> {
     let rows = view.rows(0, view.weight.len());
-    let sample = Sample::new(rows, view.sample, view.is_plain);
+    // Where caps are the weights the sums alone say the level: only steps ask for a sample.
+    let is_sampled = !view.is_plain || rounding == Rounding::Smallest;
+    let sample = if is_sampled { Sample::new(rows, view.sample, view.is_plain) } else { None };
+    let mut known = Bracket::ALL;
     let mut margin = 1.0;
     loop {
         let bracket = match &sample {
-            Some(sample) if !view.is_plain && margin < 100.0 => {
-                let part = amount as f64 / sample.scale;
-                let goal = match view.shared {
-                    Shared::Taken => Goal::Held(part),
-                    Shared::Kept => Goal::Lacking(part),
-                };
-                sample.bracket(goal, 0.0, margin)
+            Some(sample) if !view.is_plain && *rescans < MOST_PASSES => {
+                let is_first = *rescans == 0;
+                expected(view, sample, amount, margin, if is_first { None } else { Some(known) })
             }
             _ => Bracket::ALL,
         };
@@ -58,12 +66,36 @@ pub fn find(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<F
             let ratio = Ratio::new(shared, sums.capacity);
             return Ok(Some(Found { ratio, shared, open: sums.capacity, sample }));
         }
+        let side = sums.side(shared, bracket);
         if let Some((ratio, open)) = narrow(view, sums, shared, bracket, tie) {
             return Ok(Some(Found { ratio, shared, open, sample }));
         }
+        known = known.within(side);
         *rescans += 1;
-        margin *= 8.0;
+        if bracket.low < bracket.high {
+            margin *= 8.0;
+        }
     }
+}
+
+/// Where the sample expects the level, within what is known of it.
+fn expected(
+    view: &View<'_>,
+    sample: &Sample,
+    amount: u128,
+    margin: f64,
+    known: Option<Bracket>,
+) -> Bracket {
+    let part = amount as f64 / sample.scale;
+    let goal = match view.shared {
+        Shared::Taken => Goal::Held(part),
+        Shared::Kept => Goal::Lacking(part),
+    };
+    let guess = if margin < 100.0 { sample.bracket(goal, 0.0, margin) } else { Bracket::ALL };
+    let bracket = known.map_or(guess, |known| guess.within(known));
+    // One wide bracket costs less than another pass, a second one as a rule does not.
+    let wide = if known.is_none() { 1.0 / 4.0 } else { 1.0 / 32.0 };
+    sample.middle(bracket, wide).map_or(bracket, |level| Bracket { low: level, high: level })
 }
 
 /// What one pass over rows finds out about a bracket.
@@ -87,10 +119,34 @@ impl Sums {
         Rows { weight: &self.weight, cap: &self.cap, free: i64::MAX }
     }
 
-    fn push(&mut self, (weight, cap): (i64, i64)) {
-        self.weight.push(weight);
-        self.cap.push(cap);
+    /// The weights and caps of the rows between the ends of the bracket.
+    fn between(&self) -> (u128, u128) {
+        (total(&self.weight) + self.tied.0, total(&self.cap) + self.tied.1)
     }
+
+    /// What a pass that did not find the level tells about it, as near as floats do.
+    ///
+    /// What is held grows ever slower with the level: a line that touches it at either end of the
+    /// bracket reaches the amount too early, and so bounds the level from below.
+    fn side(&self, shared: u128, bracket: Bracket) -> Bracket {
+        let (weights, caps) = self.between();
+        let (need, open) = (shared as f64 - self.full as f64, self.open as f64);
+        let all = (weights + self.open) as f64;
+        let touch = [need / all, (need - caps as f64) / open].map(|level| level * (1.0 - APART));
+        let low = touch.into_iter().filter(|level| level.is_finite()).fold(0.0, f64::max);
+        if bracket.low * all > need {
+            Bracket { low, high: bracket.low }
+        } else if bracket.high * open + (caps as f64) < need {
+            Bracket { low: low.max(bracket.high), high: f64::INFINITY }
+        } else {
+            Bracket { low, high: f64::INFINITY }
+        }
+    }
+}
+
+/// The sum of values below 2^51: so many at once do not overflow a word.
+fn total(values: &[i64]) -> u128 {
+    values.chunks(BLOCK).map(|values| values.iter().sum::<i64>() as u128).sum()
 }
 
 fn scan(view: &View<'_>, bracket: Bracket, tie: Option<(i64, i64)>) -> Result<Sums> {
@@ -209,12 +265,13 @@ impl Rows<'_> {
             let (weight, cap) = self.count(tie, &mut rest);
             sums.tied = (sums.tied.0 + weight as u128, sums.tied.1 + cap as u128);
         }
+        let (mut weights, mut caps, mut left) = ([0; BLOCK], [0; BLOCK], 0);
         each_marked(&rest, |place| {
-            let row = self.at(place);
-            if row.1 > 0 {
-                sums.push(row);
-            }
+            (weights[left], caps[left]) = self.at(place);
+            left += usize::from(caps[left] > 0);
         });
+        sums.weight.extend_from_slice(&weights[..left]);
+        sums.cap.extend_from_slice(&caps[..left]);
         true
     }
 }
@@ -278,7 +335,7 @@ fn narrow(
 
 fn inner_bracket(view: &View<'_>, sums: &Sums, shared: u128) -> Option<Bracket> {
     let sample = Sample::new(sums.rest(), view.sample.min(FEW_ROWS), false)?;
-    let caps: u128 = sums.cap.iter().map(|&cap| cap as u128).sum();
+    let caps = total(&sums.cap);
     // Beyond the caps of the rest only open rows could hold more.
     let lacking = (sums.full + caps) as f64 - shared as f64;
     Some(sample.bracket(Goal::Lacking(lacking / sample.scale), sums.open as f64, 1.0))
@@ -286,8 +343,7 @@ fn inner_bracket(view: &View<'_>, sums: &Sums, shared: u128) -> Option<Bracket> 
 
 /// Whether the level of the rest lies surely within a bracket.
 fn holds(sums: &Sums, shared: u128, bracket: Bracket) -> bool {
-    let caps: u128 = sums.cap.iter().map(|&cap| cap as u128).sum();
-    let weights: u128 = sums.weight.iter().map(|&weight| weight as u128).sum();
+    let (weights, caps) = (total(&sums.weight), total(&sums.cap));
     let need = shared as f64 - sums.full as f64;
     let slack = 1.0 - 16.0 * DOUBT;
     let at_low = bracket.low * (weights + sums.open) as f64;

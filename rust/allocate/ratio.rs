@@ -146,6 +146,12 @@ impl Ratio {
 }
 
 impl<W: Word> Multiple<W> {
+    /// Within four roundings of the ratio.
+    #[inline(always)]
+    pub fn float(&self) -> f64 {
+        self.float
+    }
+
     /// Floor and remainder of `weight x ratio`, or the cap and nothing where that is less.
     #[inline(always)]
     pub fn of(&self, weight: i64, cap: i64) -> (i64, W) {

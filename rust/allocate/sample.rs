@@ -6,11 +6,11 @@ use crate::load::whole;
 use crate::simd::{Level, Task, dispatch, prefetch};
 
 /// Rows of a sampled run: they cost one cache line a column where single rows cost one each.
-const RUN: usize = 4;
+pub const RUN: usize = 4;
 /// Picked rows that are asked for ahead of the one that is read.
-const AHEAD: usize = 32 * RUN;
+pub const AHEAD: usize = 32 * RUN;
 /// Sampled standard errors to either side.
-const ERRORS: f64 = 3.0;
+const ERRORS: f64 = 2.25;
 /// Rows of average size that the sample may be off by, beyond its error.
 const FEW: f64 = 4.0;
 /// Part of the sample, one in so many, that is worth to be counted as a tie.
@@ -43,17 +43,23 @@ impl Bracket {
     pub fn holds(&self, level: f64) -> bool {
         self.low <= level && level <= self.high
     }
+
+    /// What is common to both; the other where that is no more than a point.
+    pub fn within(self, other: Self) -> Self {
+        let (low, high) = (self.low.max(other.low), self.high.min(other.high));
+        if low < high { Self { low, high } } else { other }
+    }
 }
 
 /// Runs of rows at a fixed stride, about as many as asked for; none where that is most of them.
-pub fn pick(count: usize, size: usize) -> Option<Vec<u32>> {
+pub fn pick(count: usize, size: usize, run: usize) -> Option<Vec<u32>> {
     let stride = count / size;
     if stride < 2 {
         return None;
     }
     // An odd number of rows between runs is no divisor of a period of 2^k rows.
-    let starts = (0..count).step_by((stride * RUN) | 1);
-    Some(starts.flat_map(|start| start..count.min(start + RUN)).map(|row| row as u32).collect())
+    let starts = (0..count).step_by((stride * run) | 1);
+    Some(starts.flat_map(|start| start..count.min(start + run)).map(|row| row as u32).collect())
 }
 
 /// Number, weight and cap of picked rows; memory is asked for them some time before they come.
@@ -82,7 +88,7 @@ impl Sample {
     /// Picks runs of rows at a fixed stride; none where a sample would be no help.
     pub fn new(rows: Rows<'_>, size: usize, is_plain: bool) -> Option<Self> {
         let count = rows.weight.len();
-        let picked = pick(count, size)?;
+        let picked = pick(count, size, RUN)?;
         let scale = count as f64 / picked.len() as f64;
         let mut keyed: Vec<(f64, (f64, f64))> = visit(rows, &picked)
             .map(|(_, weight, cap)| (weight, cap))
@@ -115,9 +121,23 @@ impl Sample {
         let squares: f64 = self.rows.iter().map(share).map(|share| share * share).sum();
         let average = part / self.rows.len().max(1) as f64;
         let doubt = margin * (ERRORS * squares.sqrt() + FEW * average);
+        // Beyond all that the sample holds: rows that it has not met hold the rest.
+        let top = self.rows.last().map_or(0.0, |row| row.1 / row.0);
         let low = if target > doubt { Self::level(&totals, target - doubt) } else { Some(0.0) };
         let high = Self::level(&totals, target + doubt);
-        Bracket { low: low.unwrap_or(0.0), high: high.unwrap_or(f64::INFINITY) }
+        Bracket { low: low.unwrap_or(top), high: high.unwrap_or(f64::INFINITY) }
+    }
+
+    /// The level in the middle of a bracket, where that holds more than a part of the sample.
+    ///
+    /// A single row that outweighs all others makes a bracket by sums as good as none.
+    pub fn middle(&self, bracket: Bracket, part: f64) -> Option<f64> {
+        let ratio = |row: &(f64, f64)| row.1 / row.0;
+        let from = self.rows.partition_point(|row| ratio(row) <= bracket.low);
+        let to = self.rows.partition_point(|row| ratio(row) < bracket.high);
+        let inside = self.rows.get(from..to)?;
+        let is_wide = inside.len() as f64 > part * self.rows.len() as f64;
+        is_wide.then(|| ratio(&inside[inside.len() / 2]))
     }
 
     /// Weight and cap of those rows in a bracket that the most are equal to; none where few are.

@@ -10,19 +10,19 @@ use rayon::prelude::*;
 
 use super::level::{DOUBT, Found};
 use super::ratio::{Multiple, Ratio, float};
-use super::sample::{Bracket, pick, visit};
+use super::sample::{AHEAD, Bracket, RUN, pick, visit};
 use super::{BLOCK, Rows, Shared, View, each_marked};
 use crate::columns::LIMIT;
 use crate::load::whole;
 use crate::select::CHUNK;
-use crate::simd::{Level, Task, dispatch};
+use crate::simd::{Level, Stream, Task, dispatch, prefetch};
 
 /// Steps a row, on average, that are listed one by one.
 const FEW_STEPS: u128 = 4;
 /// Steps of a sampled row beyond which no step of the sample is looked for.
 const MOST_STEPS: i64 = 64;
 /// Sampled standard errors to either side.
-const ERRORS: f64 = 3.0;
+const ERRORS: f64 = 2.25;
 /// Rows of a block with open steps beyond which ids are asked.
 const MANY: u64 = BLOCK as u64 / 16;
 
@@ -85,14 +85,16 @@ impl Cut {
 /// Where the sample expects the last step.
 fn guess(view: &View<'_>, found: &Found, margin: f64) -> Cut {
     let start = found.ratio.float;
-    let everything =
-        Cut { bracket: Bracket { low: start, high: f64::INFINITY }, low: None, high: None };
+    // One more unit for every row is what rounding down can take away, as long as caps allow it.
+    let most = margin * view.weight.len() as f64 / (found.open as f64).max(1.0);
+    let high = if margin < 100.0 { start + most } else { f64::INFINITY };
+    let everything = Cut { bracket: Bracket { low: start, high }, low: None, high: None };
     let Some(sample) = found.sample.as_ref().filter(|_| margin < 100.0) else {
         return everything;
     };
     let (bracket, place, error) =
         sample.bracket_of_steps(start, found.open as f64, margin, view.level);
-    let Some(picked) = pick(view.weight.len(), view.sample) else {
+    let Some(picked) = pick(view.weight.len(), view.sample, RUN) else {
         return Cut { bracket, ..everything };
     };
     let mut claims = Vec::new();
@@ -149,9 +151,11 @@ impl Step {
 
 /// Writes the sure units of every row; rows with steps in the cut, and the sum of the units.
 fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Range>, i128) {
+    // From the end: what was read last is still near.
     let sides: Vec<Side> = taken
         .par_chunks_mut(CHUNK)
         .enumerate()
+        .rev()
         .map(|(chunk, taken)| {
             dispatch(view.level, Chunk { view, cut, first: chunk * CHUNK, taken })
         })
@@ -184,17 +188,20 @@ impl Task for Chunk<'_> {
         let Self { view, cut, first, taken } = self;
         let is_kept = view.shared == Shared::Kept;
         let mut side = Side { units: 0, ranges: Vec::new() };
-        let mut block = Block { from: [0; BLOCK], to: [0; BLOCK], ids: [0; BLOCK] };
-        for (turn, taken) in taken.chunks_mut(BLOCK).enumerate() {
-            let first = first + turn * BLOCK;
-            let rows = view.block(first, taken.len());
+        let mut block =
+            Block { from: [0; BLOCK], to: [0; BLOCK], ids: [0; BLOCK], taken: [0; BLOCK] };
+        let length = taken.len();
+        let mut taken = Stream::new(view.level, taken);
+        for start in (0..length).step_by(BLOCK) {
+            let (first, length) = (first + start, BLOCK.min(length - start));
+            let rows = view.block(first, length);
             if block.bound(rows, ends(cut.bracket)) > MANY {
                 // Ties at one level: their ids tell them apart.
-                view.keys(first, &mut block.ids[..taken.len()]);
+                view.keys(first, &mut block.ids[..length]);
                 block.tighten(rows, cut);
             }
-            side.units += i128::from(block.from[..taken.len()].iter().sum::<i64>());
-            block.write(rows, is_kept, first, taken, &mut side.ranges);
+            side.units += i128::from(block.write(rows, is_kept, first, &mut side.ranges));
+            taken.push(&block.taken[..length]);
         }
         side
     }
@@ -205,6 +212,7 @@ struct Block {
     from: [i64; BLOCK],
     to: [i64; BLOCK],
     ids: [u64; BLOCK],
+    taken: [i64; BLOCK],
 }
 
 impl Block {
@@ -245,26 +253,28 @@ impl Block {
         }
     }
 
-    /// Writes the units that are sure, and lists the rows that have open steps.
+    /// Takes the units that are sure, and lists the rows that have open steps; the sure units.
     #[inline(always)]
     fn write(
-        &self,
+        &mut self,
         rows: Rows<'_>,
         is_kept: bool,
         first: usize,
-        taken: &mut [i64],
         ranges: &mut Vec<Range>,
-    ) {
+    ) -> i64 {
         let mut marks = [0u8; BLOCK];
-        for place in 0..taken.len().min(rows.weight.len()).min(rows.cap.len()).min(BLOCK) {
+        let mut units = 0i64;
+        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
             let from = self.from[place];
-            taken[place] = if is_kept { rows.at(place).1 - from } else { from };
+            units = units.wrapping_add(from);
+            self.taken[place] = if is_kept { rows.at(place).1 - from } else { from };
             marks[place] = u8::from(from < self.to[place]);
         }
         each_marked(&marks, |place| {
             let (row, weight) = ((first + place) as u32, rows.weight[place]);
             ranges.push(Range { row, weight, from: self.from[place], to: self.to[place] });
         });
+        units
     }
 }
 
@@ -393,7 +403,10 @@ fn settle(view: &View<'_>, taken: &mut [i64], ranges: &[Range], level: Step, nee
     let ratio = level.ratio().words::<i64>();
     let mut dealt = 0;
     let mut on = Vec::new();
-    for range in ranges {
+    for (place, range) in ranges.iter().enumerate() {
+        if let Some(next) = ranges.get(place + AHEAD) {
+            prefetch(taken, next.row as usize..next.row as usize + 1);
+        }
         let (units, rest) = ratio.of(range.weight, LIMIT);
         let is_on = rest == 0 && range.from < units && units <= range.to;
         let units = (units - i64::from(is_on)).clamp(range.from, range.to);

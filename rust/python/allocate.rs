@@ -35,6 +35,7 @@ pub fn allocate<'py>(
     is_within_weight: bool,
     request: RequestWords<'_>,
     threads: usize,
+    out: Option<Bound<'py, PyArray1<i64>>>,
 ) -> PyResult<Allocated<'py>> {
     let request = request_of(request)?;
     let candidates = Candidates {
@@ -44,8 +45,10 @@ pub fn allocate<'py>(
         id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
     };
     // NumPy asks for huge pages, which cost a fraction of what small ones do to come by.
-    let taken = PyArray1::zeros(py, candidates.weight.len(), false);
-    let mut units = taken.readwrite();
+    let taken = out.unwrap_or_else(|| PyArray1::zeros(py, candidates.weight.len(), false));
+    let mut units = taken.try_readwrite().map_err(|refusal| {
+        InputError::new_err(format!("out: expected an array that can be written, {refusal}"))
+    })?;
     let into = units.as_slice_mut()?;
     let found = compute(py, threads, || allocate_into(&candidates, &request, into))??;
     drop(units);

@@ -26,6 +26,7 @@ from deleverage.lab.bench_peers import (
     measure_select_peers,
     peers_folder,
 )
+from deleverage.lab.bench_policies import WINNERS, measure_policies, measure_policy_peers
 from deleverage.lab.bench_queue import (
     GROUPED,
     MANY_MARKETS,
@@ -46,8 +47,9 @@ __all__ = ["KEPT", "SECTIONS", "Report", "run", "write_readme"]
 
 #: Parts of a run, in the order they are taken.
 SECTIONS = (
-    *("select", "peers", "lights", "rank", "distributions", "memory", "frames", "journal"),
-    *("replay", "ticks", "book", "growth"),
+    *("select", "peers", "lights", "rank", "distributions"),
+    *("policies", "memory", "frames", "journal", "replay"),
+    *("ticks", "book", "growth"),
 )
 
 #: Parts that measure a book kept between ticks.
@@ -165,6 +167,7 @@ class _Run:
             "lights": self._lights,
             "rank": self._rank,
             "distributions": self._distributions,
+            "policies": self._policies,
             "memory": self._memory,
             "frames": self._frames,
             "journal": self._journal,
@@ -203,6 +206,15 @@ class _Run:
     def _distributions(self) -> Iterator[Measurement]:
         return measure_spread(
             self._book(1), self._book(SOME_MARKETS), rounds=self.rounds, progress=self._progress
+        )
+
+    def _policies(self) -> Iterator[Measurement]:
+        return measure_policies(
+            self._positions,
+            threads=self._threads,
+            rounds=self.rounds,
+            seed=self._seed,
+            progress=self._progress,
         )
 
     def _memory(self) -> Iterator[Measurement]:
@@ -289,3 +301,10 @@ class _Run:
         book = self._book(SOME_MARKETS)
         yield measure_lights_peer(book, folder, layout=GROUPED, rounds=rounds)
         yield measure_lights_peer(book.shuffled(), folder, layout=UNGROUPED, rounds=rounds)
+        yield from measure_policy_peers(
+            folder,
+            winners=min(WINNERS, self._positions),
+            rounds=rounds,
+            seed=self._seed,
+            progress=self._progress,
+        )

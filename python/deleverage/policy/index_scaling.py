@@ -8,6 +8,7 @@ other side is closed against all. Settling an account costs the same whatever ha
 from dataclasses import dataclass, replace
 
 from deleverage.errors import InputError, StateError
+from deleverage.policy.checks import check_whole
 
 __all__ = ["ONE", "Holding", "Index", "Settled"]
 
@@ -33,6 +34,16 @@ class Index:
     open_interest: int = 0
     epoch: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what is not a whole number.
+
+        Raises:
+            InputError: a value is a float, a text or a truth value.
+        """
+        check_whole(
+            scale=self.scale, gain=self.gain, open_interest=self.open_interest, epoch=self.epoch
+        )
+
     def close(self, lots: int, *, deficit: int) -> "Index":
         """Close lots of the whole side, and charge a deficit to it.
 
@@ -47,6 +58,7 @@ class Index:
             InputError: an argument is out of range.
             StateError: the scale would become too coarse; reset the side.
         """
+        check_whole(lots=lots, deficit=deficit)
         if not 0 <= lots <= self.open_interest or deficit < 0:
             limit = f"0 to {self.open_interest} lots and 0 or more"
             raise InputError(f"lots, deficit: expected {limit}, got {lots}, {deficit}")
@@ -64,8 +76,9 @@ class Index:
         """Give a holding of so many lots at the present index; the side's interest is the caller's.
 
         Raises:
-            InputError: the lots are negative.
+            InputError: the lots are no whole number of 0 or more.
         """
+        check_whole(lots=lots)
         if lots < 0:
             raise InputError(f"lots: expected 0 or more, got {lots}")
         return Holding(lots=lots, scale=self.scale, gain=self.gain, epoch=self.epoch)
@@ -97,6 +110,14 @@ class Holding:
     scale: int
     gain: int
     epoch: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a whole number.
+
+        Raises:
+            InputError: a value is a float, a text or a truth value.
+        """
+        check_whole(lots=self.lots, scale=self.scale, gain=self.gain, epoch=self.epoch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

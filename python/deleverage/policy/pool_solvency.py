@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from deleverage.errors import InputError, StateError
+from deleverage.policy.checks import check_whole, exact, whole_number
 
 __all__ = ["Pool", "token_price"]
 
@@ -29,8 +30,9 @@ class Pool:
         """Refuse a pool that holds less than nothing.
 
         Raises:
-            InputError: the balance is negative.
+            InputError: the balance is negative, or an amount is not a whole number.
         """
+        check_whole(balance=self.balance, pnl=self.pnl)
         if self.balance < 0:
             raise InputError(f"balance: expected 0 or more, got {self.balance}")
 
@@ -40,7 +42,12 @@ class Pool:
         return Fraction(self.pnl, self.balance) if self.balance else Fraction(0)
 
     def needs_deleveraging(self, limit: Fraction) -> bool:
-        """Tell whether the ratio is beyond the limit; exactly there it is not."""
+        """Tell whether the ratio is beyond the limit; exactly there it is not.
+
+        Raises:
+            InputError: the limit is not exact.
+        """
+        limit = exact("limit", limit)
         return self.factor > 0 and self.factor > limit
 
     def paid(self, profit: int, *, limit: Fraction) -> int:
@@ -52,7 +59,11 @@ class Pool:
 
         Returns:
             `profit x min(pnl, limit x balance) / pnl`, rounded down.
+
+        Raises:
+            InputError: the profit is not a whole number, or the limit is not exact.
         """
+        profit, limit = whole_number("profit", profit, low=None), exact("limit", limit)
         if profit <= 0 or self.pnl <= 0:
             return profit
         allowed = min(Fraction(self.pnl), limit * self.balance)
@@ -67,8 +78,10 @@ class Pool:
             least: ratio that it may not fall below.
 
         Raises:
+            InputError: a ratio is not exact.
             StateError: ADL is not enabled, or the close does not lower the ratio, or too far.
         """
+        least = exact("least", least)
         if not self.needs_deleveraging(limit):
             raise StateError(f"ratio: expected beyond {limit}, got {self.factor}")
         if after.factor >= self.factor:
@@ -89,8 +102,10 @@ def token_price(*, holdings: int, pnl: int, limit: Fraction, side: int, supply: 
         supply: tokens in existence, above zero.
 
     Raises:
-        InputError: there is no token.
+        InputError: there is no token, or a number is not exact.
     """
+    check_whole(holdings=holdings, pnl=pnl, side=side, supply=supply)
+    limit = exact("limit", limit)
     if supply <= 0:
         raise InputError(f"supply: expected more than 0 tokens, got {supply}")
     owed = min(Fraction(pnl), limit * side) if pnl > 0 else Fraction(pnl)

@@ -12,7 +12,7 @@ import numpy as np
 
 from deleverage.errors import InputError
 from deleverage.policy.checks import check_whole, exact, whole_number, whole_units
-from deleverage.policy.space import Allocation, Contracts, most
+from deleverage.policy.space import Allocation, Contracts, most, tie_keys
 
 __all__ = ["SeededRing", "ring_start"]
 
@@ -49,7 +49,7 @@ class SeededRing:
         if len(self.bankruptcies) != count:
             raise InputError(f"bankruptcies: expected {count}, got {len(self.bankruptcies)}")
         caps = most(candidates)
-        order = np.arange(count) if candidates.ids is None else np.argsort(candidates.ids)
+        order = np.argsort(np.array(tie_keys(candidates), np.uint64))
         taken = np.zeros(count, dtype=np.int64)
         left = amount
         for step in range(min(count, self.limit)):

@@ -10,6 +10,7 @@ from math import isqrt
 from typing import Protocol
 
 from deleverage.errors import InputError
+from deleverage.policy.checks import check_whole, exact, whole_number
 
 __all__ = [
     "Backoff",
@@ -44,11 +45,14 @@ class Round:
     needed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse amounts below zero.
+        """Refuse amounts that are not whole or below zero.
 
         Raises:
-            InputError: an amount is negative.
+            InputError: an amount is no whole number of 0 or more.
         """
+        check_whole(
+            deficit=self.deficit, capacity=self.capacity, largest=self.largest, needed=self.needed
+        )
         if min(self.deficit, self.capacity, self.largest, self.needed) < 0:
             raise InputError(f"round: expected amounts of 0 or more, got {self}")
 
@@ -93,20 +97,41 @@ def budget(severity: Fraction, now: Round) -> int:
     """Give the money to take: the severity's part of the deficit, rounded down, and at most all.
 
     Raises:
-        InputError: the severity is not in 0 to 1.
+        InputError: the severity is not an exact number in 0 to 1.
     """
+    severity = exact("severity", severity)
     if not 0 <= severity <= 1:
         raise InputError(f"severity: expected 0 to 1, got {severity}")
     return min(int(severity * now.deficit // 1), now.capacity)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Static:
-    """The same severity in every round.
+class _Held:
+    """A controller that decides by the severity it holds."""
 
-    Attributes:
-        billionths: severity, 0 to 10**9.
-    """
+    __slots__ = ()
+
+    def decide(self, state: State, now: Round) -> Fraction:
+        """Give the severity reached so far."""
+        del now
+        return state.severity
+
+
+class _FromFirst(_Held):
+    """One that begins with the severity of its first round."""
+
+    __slots__ = ()
+
+    first: int
+
+    def start(self) -> State:
+        """Give the first severity."""
+        return State(billionths=self.first)
+
+
+class _Unmoved:
+    """A controller that begins and stays with one severity; it learns of deficits only."""
+
+    __slots__ = ()
 
     billionths: int
 
@@ -119,17 +144,23 @@ class Static:
         _check("billionths", self.billionths)
 
     def start(self) -> State:
-        """Give the severity itself."""
+        """Give the severity itself, and no deficit."""
         return State(billionths=self.billionths)
 
-    def decide(self, state: State, now: Round) -> Fraction:
-        """Give the severity itself."""
-        del now
-        return state.severity
-
     def learn(self, state: State, past: Round) -> State:
-        """Count the round."""
-        return State(billionths=state.billionths, rounds=state.rounds + 1, deficit=past.deficit)
+        """Count the round, and remember its deficit."""
+        return _next(state, past, state.billionths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static(_Unmoved, _Held):
+    """The same severity in every round.
+
+    Attributes:
+        billionths: severity, 0 to 10**9.
+    """
+
+    billionths: int
 
 
 class Full(Static):
@@ -142,7 +173,7 @@ class Full(Static):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class Backoff(_FromFirst):
     """Each deficit in a row multiplies the severity by a part; a quiet round restores it.
 
     Chitra, section 4: `first x part**k`. The recursion printed in its appendix H,
@@ -165,23 +196,14 @@ class Backoff:
         _check("first", self.first)
         _check("part", self.part)
 
-    def start(self) -> State:
-        """Give the first severity."""
-        return State(billionths=self.first)
-
-    def decide(self, state: State, now: Round) -> Fraction:
-        """Give what is left of the first severity."""
-        del now
-        return state.severity
-
     def learn(self, state: State, past: Round) -> State:
         """Back off after a deficit, start again without one."""
         left = state.billionths * self.part // BILLION if past.deficit else self.first
-        return State(billionths=left, rounds=state.rounds + 1, deficit=past.deficit)
+        return _next(state, past, left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lagged:
+class Lagged(_Unmoved):
     """A published severity that knows the deficit of the round before only.
 
     It takes its part of the last deficit, whatever the present one is, and never more than that.
@@ -192,31 +214,15 @@ class Lagged:
 
     billionths: int = BILLION
 
-    def __post_init__(self) -> None:
-        """Refuse what is no part of one.
-
-        Raises:
-            InputError: the severity is out of range.
-        """
-        _check("billionths", self.billionths)
-
-    def start(self) -> State:
-        """Give a state that knows of no deficit: the first round takes nothing."""
-        return State(billionths=self.billionths)
-
     def decide(self, state: State, now: Round) -> Fraction:
         """Give the part of the present deficit that the last one amounts to."""
         if now.deficit == 0:
             return Fraction(0)
         return min(Fraction(1), state.severity * state.deficit / now.deficit)
 
-    def learn(self, state: State, past: Round) -> State:
-        """Publish the deficit of the round."""
-        return State(billionths=state.billionths, rounds=state.rounds + 1, deficit=past.deficit)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorDescent:
+class MirrorDescent(_FromFirst):
     """Scalar mirror descent on `-l theta D + m (M - theta D)+ + n (theta D - D)+^2`.
 
     Chitra, appendix H. The deficit is normalised to one round's: `D = 1`, `M / D` the largest
@@ -241,29 +247,23 @@ class MirrorDescent:
             InputError: a number is out of range.
         """
         _check("first", self.first)
-
-    def start(self) -> State:
-        """Give the first severity."""
-        return State(billionths=self.first)
-
-    def decide(self, state: State, now: Round) -> Fraction:
-        """Give the severity reached so far."""
-        del now
-        return state.severity
+        whole_number("step", self.step)
+        exact("revenue", self.revenue)
+        exact("relief", self.relief)
 
     def learn(self, state: State, past: Round) -> State:
         """Take one step down the gradient, back into 0 to 1."""
         if past.deficit == 0:
-            return State(billionths=state.billionths, rounds=state.rounds + 1)
+            return _next(state, past, state.billionths)
         is_below = past.largest > state.severity * past.deficit
         # The square counts beyond the deficit only, where a severity of at most 1 never is.
         gradient = -self.revenue - (self.relief if is_below else 0)
         moved = state.billionths - self.step * gradient * _inverse_root(state.rounds + 1)
-        return State(billionths=_clipped(moved), rounds=state.rounds + 1, deficit=past.deficit)
+        return _next(state, past, _clipped(moved))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnlineGradient:
+class OnlineGradient(_FromFirst):
     """Projected gradient on the tracking loss `D |theta - needed|` ("Online Learning", prop. 1).
 
     The best step is `sqrt((1 + 2 P) / sum of D^2)`, with P the length of the path of what is
@@ -286,27 +286,24 @@ class OnlineGradient:
             InputError: a number is out of range.
         """
         _check("first", self.first)
+        check_whole(path=self.path, squares=self.squares)
         if self.path < 0 or self.squares <= 0:
             raise InputError(f"path, squares: expected 0, above 0, got {self.path}, {self.squares}")
-
-    def start(self) -> State:
-        """Give the first severity."""
-        return State(billionths=self.first)
-
-    def decide(self, state: State, now: Round) -> Fraction:
-        """Give the severity reached so far."""
-        del now
-        return state.severity
 
     def learn(self, state: State, past: Round) -> State:
         """Move against the sign of what was too much or too little."""
         if past.deficit == 0:
-            return State(billionths=state.billionths, rounds=state.rounds + 1)
+            return _next(state, past, state.billionths)
         needed = min(Fraction(1), Fraction(past.needed, past.deficit))
         sign = (state.severity > needed) - (state.severity < needed)
         inside = Fraction((BILLION + 2 * self.path) * BILLION, self.squares)
         moved = state.billionths - sign * past.deficit * _root(inside)
-        return State(billionths=_clipped(moved), rounds=state.rounds + 1, deficit=past.deficit)
+        return _next(state, past, _clipped(moved))
+
+
+def _next(state: State, past: Round, billionths: int) -> State:
+    """Give the state after a round, with the severity of the next."""
+    return State(billionths=billionths, rounds=state.rounds + 1, deficit=past.deficit)
 
 
 def _root(value: Fraction) -> Fraction:
@@ -327,5 +324,6 @@ def _clipped(billionths: Fraction) -> int:
 
 def _check(name: str, billionths: int) -> None:
     """Refuse a number that is no part of one."""
+    whole_number(name, billionths, low=None)
     if not 0 <= billionths <= BILLION:
         raise InputError(f"{name}: expected 0 to {BILLION} billionths, got {billionths!r}")

@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from deleverage import _core
 from deleverage.errors import InputError
 from deleverage.policy.checks import check_array, check_range
 
@@ -173,9 +174,18 @@ def column(candidates: Contracts | Profits, name: str, reader: str) -> Int64s:
 
 
 def tie_keys(candidates: Contracts | Profits) -> list[int]:
-    """Give the last tie keys: the ids, or the numbers of the rows."""
+    """Give the last tie keys: the ids, or the numbers of the rows.
+
+    Raises:
+        InputError: two rows share an id, so that nothing would tell them apart.
+    """
     if candidates.ids is None:
         return list(range(len(candidates.size)))
+    twice = _core.first_duplicate(candidates.ids)
+    if twice is not None:
+        first, row = twice
+        got = f"{candidates.ids[row]} in rows {first} and {row}"
+        raise InputError(f"ids: expected each once, got {got}")
     keys: list[int] = candidates.ids.tolist()
     return keys
 
