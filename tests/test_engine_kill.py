@@ -19,7 +19,7 @@ from deleverage.ledger import Journal, Receipt
 
 KILLS = int(os.environ.get("KILLS", "20"))
 # A new journal now and then: each kill is followed by a whole verification.
-KILLS_A_JOURNAL = 20
+KILLS_A_JOURNAL = 10
 # Every other kill is aimed at the inside of a statement: 30 % must hit an open transaction.
 INSIDE = 2
 # At its first steps the statement that writes a command holds the lock and has not committed.
@@ -101,7 +101,9 @@ def test_a_killed_engine_loses_nothing_and_doubles_nothing(tmp_path: Path) -> No
         inside, total = inside + died_inside, total + len(receipts)
         acknowledged |= {receipt.sequence: receipt for receipt in receipts}
         assert_once(path, acknowledged)
-    sys.stderr.write(f"{KILLS} kills, {inside} inside a transaction, {total} acknowledged\n")
+        if (number + 1) % KILLS_A_JOURNAL == 0 or number + 1 == KILLS:
+            said_so_far = f"{inside} inside a transaction, {total} acknowledged"
+            sys.stderr.write(f"{number + 1} kills, {said_so_far}\n")
 
     assert total > KILLS
     assert inside >= 0.3 * KILLS
