@@ -22,7 +22,7 @@ from deleverage.model.terms import (
     Standing,
 )
 from deleverage.venue import Venue
-from engines import CHOICES, MARKETS, UNIT, frames, opened
+from engines import CHOICES, MARKETS, POSITIONS, UNIT, frames, opened
 
 LEVEL = ConditionKind.FUND_LEVEL
 LINES = {"ETH": {"trigger.fund_level.level": Decimal(80), "stop.fund_level.level": Decimal(90)}}
@@ -115,6 +115,24 @@ def test_pools_of_a_group_count_together(journal: Path) -> None:
     with Engine.open(journal) as again:
         assert live == again.state_hash()
     assert all(finding.is_ok for finding in audit(journal))
+
+
+@pytest.mark.parametrize(("name", "alone"), [("bybit@2025-09", True), ("bybit@2025-11", False)])
+def test_bybits_pools_answer_together_since_its_help_centre_says_so(
+    journal: Path, name: str, *, alone: bool
+) -> None:
+    """One of two pools is empty: by the API text it deleverages, later only both together do."""
+    names = ("account", "market", "side", "qty", "entry_price", "margin")
+    table: dict[str, Any] = {n: [row[place] for row in POSITIONS] for place, n in enumerate(names)}
+    table["maintenance_margin"] = ["1"] * len(POSITIONS)
+    with Engine.open(journal) as engine:
+        engine.load(frames(positions=table), Venue.load(name), pools=POOLS, choices=CHOICES)
+        engine.contribute("eth", "-60", at=1)
+        first = lights(engine)
+        engine.contribute("btc", "-40", at=1)
+
+        assert {"ETH": "active" if alone else "idle", "BTC": "idle"} == first
+        assert {"ETH": "active", "BTC": "active"} == lights(engine)
 
 
 def test_traders_who_win_too_much_of_a_pool_are_cut(journal: Path) -> None:

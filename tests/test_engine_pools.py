@@ -1,13 +1,18 @@
 """A pool that stands in the queue with what it holds itself, and a market taken out of a pool."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deleverage.audit import audit
 from deleverage.engine import Commands, Engine
+from deleverage.engine.queueing import POOL_PLACE, head_of
 from deleverage.errors import AdlError, InputError, StateError
 from deleverage.ledger import Journal, decode
 from deleverage.model.records import Venue as Edition
@@ -73,6 +78,34 @@ def test_a_pool_is_cut_where_its_score_puts_it(journal: Path) -> None:
     with Engine.open(journal) as again:
         assert live == again.state_hash()
     assert all(finding.is_ok for finding in audit(journal))
+
+
+@settings(deadline=None)
+@given(cash=st.integers(0, 6000), lots=st.integers(1, 20))
+def test_the_head_of_a_queue_with_a_pool_is_that_of_the_fractions(
+    tmp_path_factory: pytest.TempPathFactory, cash: int, lots: int
+) -> None:
+    """Whatever the fund is worth and however much is to be offset: sorted by hand, and walked."""
+    fund = Fraction(1200, 6600) * Fraction(5400, cash + 1200)
+    by_hand = [("bob", 4, Fraction(36, 65)), ("carol", 5, Fraction(60, 143)), ("fund", 3, fund)]
+    # Dave has lost, and stands behind everybody who has won.
+    queue = [*sorted(by_hand, key=lambda one: -one[2]), ("dave", 6, Fraction(-1))]
+    wanted, left = [], lots
+    for account, held, _ in queue:
+        if left:
+            wanted.append((account, min(held, left)))
+            left -= min(held, left)
+    with with_short(tmp_path_factory.mktemp("pools") / "venue.journal", cash=str(cash)) as engine:
+        state = engine.state
+        head = head_of(state, "ETH", "short", lots, np.empty(0, np.int64))
+        roster = state.book.roster
+        found = [
+            ("fund" if place == POOL_PLACE else roster.account(place), closed)
+            for place, closed in zip(head.places, head.closed, strict=True)
+        ]
+
+        assert wanted == found
+        assert [one for one, _, _ in queue] == engine.queue("ETH", "short")["account"].to_list()
 
 
 def test_a_journal_that_spares_its_pool_is_named(journal: Path, tmp_path: Path) -> None:

@@ -412,10 +412,11 @@ def _lockout(sight: _Sight) -> _Found:
 
 
 def _group_level(sight: _Sight) -> _Found:
-    if not sight.facts.group:
-        raise sight.missing("group")
+    """Compare what the pools of a group are worth together; a pool without one stands alone."""
     num, den = sight.share("level")
-    balance = sum(pool.advance(sight.facts.at).balance for pool in sight.facts.group)
+    balance = sum(
+        pool.advance(sight.facts.at).balance for pool in sight.facts.group or (sight.pool,)
+    )
     return _Found((num, balance * den), group_balance=balance)
 
 
