@@ -16,6 +16,7 @@ from deleverage.lab.pictures_run import RUN_PICTURES, pictures_of
 from deleverage.lab.pictures_style import png, svg
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_pool import PoolTerms
+from deleverage.lab.replay_sweep import SWEEP, Case, sweep
 from deleverage.lab.report_replay import run_html, run_pictures
 from deleverage.lab.report_run import RUN_SUMMARY, RunStory, read_run
 from deleverage.lab.report_run_words import RUN_CAPTIONS, RUN_MEASURES
@@ -224,3 +225,25 @@ def test_the_order_of_the_summary_is_the_tables(story: RunStory) -> None:
     assert story.label(("bitmex", "queue")) == "bitmex, queue"
     alone = story.summary.filter(pl.col("venue") == "bitmex")
     assert alone.height == len(TWO)
+
+
+def test_a_sweep_is_one_frame_and_goes_on_where_it_was(dump: Dump, tmp_path: Path) -> None:
+    """Cases stand below each other in their order; a case that is done is read, not replayed."""
+    pools = {"none": None, "small": POOL, "large": PoolTerms(cash=10**4 * POOL.cash)}
+    cases = {name: Case(venues=[Venue.load("generic")], pool=pool) for name, pool in pools.items()}
+    told: list[str] = []
+    two = {name: cases[name] for name in ("none", "small")}
+    first = sweep(dump, tmp_path / "sweep", two, progress=told.append)
+    whole = sweep(dump, tmp_path / "sweep", cases)
+
+    assert told == ["none", "small"]
+    assert whole.schema == pl.Schema(SWEEP)
+    assert whole["case"].to_list() == list(pools)
+    assert whole.head(2).equals(first)
+    assert whole["covered"].is_sorted()
+    assert whole["covered"][0] == 0
+    assert whole["covered"][-1] == dump.bankruptcies.height
+    with pytest.raises(InputError, match="expected at least one"):
+        sweep(dump, tmp_path, {})
+    with pytest.raises(InputError, match=r"got '\.\./up'"):
+        sweep(dump, tmp_path, {"../up": cases["none"]})

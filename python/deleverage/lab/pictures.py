@@ -73,7 +73,7 @@ def _queue(simulations: Simulations, figure: Figure) -> None:
         axes.bar(queue["place"], queue["left"], color="#0072b2", width=0.9, label="after")
         axes.set_title(label(one, simulations), loc="left", pad=2)
         axes.set_yscale("symlog", linthresh=10)
-    rows[0].legend(loc="upper right", ncols=2)
+    rows[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, fontsize=8)
     rows[-1].set_xlabel(f"place in the queue of {side}s, 1 is next in line (first {_HEAD})")
     figure.supylabel("lots", fontsize=9)
 

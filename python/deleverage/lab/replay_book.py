@@ -269,7 +269,8 @@ class Remains:
         is_whole = lots == np.abs(self.side.columns.lots[rows])
         for row, closed in zip(rows[~is_whole].tolist(), lots[~is_whole].tolist(), strict=True):
             self._shrink(row, closed)
-        self.excluded = np.union1d(self.excluded, rows[is_whole])
+        # Whoever is cut was not excluded: sorting is enough.
+        self.excluded = np.sort(np.concatenate((self.excluded, rows[is_whole])))
         self.take_out(len(self.side.columns.lots) // _TAKEN_OUT_FROM)
 
     def _shrink(self, row: int, closed: int) -> None:

@@ -119,9 +119,7 @@ class _Outcome:
     @property
     def value(self) -> float:
         """What a lot is worth at the mark, money."""
-        return float(
-            Fraction(self.scale.mark_num, self.scale.mark_den) * Fraction(self.scale.money_unit)
-        )
+        return self.scale.mark_num / self.scale.mark_den * float(self.scale.money_unit)
 
     def profit(self) -> Float64:
         """What each cut position had gained on what was closed, at the mark, money, (k,)."""
@@ -346,7 +344,7 @@ def _fills(
         [{**one.key, "side": one.side, "price": one.price} for one in outcomes],
         schema={name: FILLS[name] for name in (*_KEY, "side", "price")},
     )
-    sizes = [decimal_of(Fraction(one.scale.lot_size)) for one in outcomes]
+    sizes = [one.scale.lot_size for one in outcomes]
     lot_size = pl.Series(sizes, dtype=_AMOUNT).gather(which)
     own = pl.DataFrame(
         [

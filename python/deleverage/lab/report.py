@@ -233,5 +233,7 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"  # noqa: PLR2004 - money
+        # Adding zero takes the sign off what rounds to nothing.
+        small = f"{round(value, 3) + 0.0:.3f}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else small  # noqa: PLR2004 - money
     return str(value)
