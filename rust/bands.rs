@@ -75,7 +75,7 @@ struct Desk {
 
 /// Room for the keys and lots of a strip.
 struct Loan {
-    keys: [f32; KEPT],
+    keys: Vec<f32>,
     lots: [i64; STRIP],
 }
 
@@ -86,7 +86,7 @@ thread_local! {
 /// Lends a desk of this thread.
 fn with_desk<T>(work: impl FnOnce(&mut Desk) -> T) -> T {
     let make = || {
-        let strip = Loan { keys: [0.0; KEPT], lots: [0; STRIP] };
+        let strip = Loan { keys: vec![0.0; KEPT], lots: [0; STRIP] };
         // All codes at once: a buffer that grows leaves its smaller selves behind.
         Box::new(Desk { codes: vec![0; HELD], strip })
     };

@@ -102,8 +102,8 @@ impl Scale {
 
 /// How many values are the same as the one before.
 fn ties(samples: &[Vec<f32>; 2]) -> usize {
-    let ties = |sample: &Vec<f32>| sample.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    samples.iter().map(ties).sum()
+    let is_tie = |pair: &&[f32]| pair[0].total_cmp(&pair[1]).is_eq();
+    samples.iter().map(|sample| sample.windows(2).filter(is_tie).count()).sum()
 }
 
 /// The value with `beyond` values below it, at most [`MOST_BEYOND`]; none of no values.

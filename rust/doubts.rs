@@ -99,7 +99,8 @@ impl Group<'_> {
         for queue in queues {
             let start = places.len();
             places.extend(found[queue.members.clone()].iter().map(|pending| pending.place));
-            // A few codes, each with rising places.
+            // The places of each code are rising: there are only runs to merge.
+            #[allow(clippy::stable_sort_primitive)]
             places[start..].sort();
         }
         let rows: Vec<u32> = places.iter().map(|&place| self.row(place as usize) as u32).collect();
@@ -237,11 +238,14 @@ fn narrow(doubt: &Doubt, runs: &[Run], mut light: u8, queues: &mut Vec<Queue>) {
 fn show(found: &[Pending], runs: &[Run], mut light: u8, queues: &[Queue], lights: &mut [u8]) -> u8 {
     let mut start = runs[0].start;
     for queue in queues {
-        let passed = &found[start..queue.members.start];
-        passed.iter().for_each(|pending| lights[pending.place as usize] = light);
+        for pending in &found[start..queue.members.start] {
+            lights[pending.place as usize] = light;
+        }
         start = queue.members.end;
         light = queue.light - queue.needs.len() as u8;
     }
-    found[start..].iter().for_each(|pending| lights[pending.place as usize] = light);
+    for pending in &found[start..] {
+        lights[pending.place as usize] = light;
+    }
     light
 }
