@@ -53,13 +53,24 @@ MARKETS = [{"market": "A"} | LINEAR, {"market": "B"} | LINEAR, {"market": "C"} |
 MARKS = {"A": Decimal(100), "B": Decimal(250), "C": Decimal(20_000)}
 ROWS_OF_A_SIDE = {"A": 12, "B": 9, "C": 8}
 POOLS = {"usdt": "USDT", "btc": "BTC"}
-OWN = ("own: any line", "own: any price", "own: groups and factors")
+OWN = ("own: rare lines", "own: any line", "own: groups and factors", "own: more rare lines")
 """Editions of the soak's own, each world another: every kind of line, price and remainder."""
 
 KINDS = tuple(kind for kind in ConditionKind if kind is not ConditionKind.UNPUBLISHED)
 STARTS = tuple(kind for kind in KINDS if kind not in STOP_ONLY)
 STOPS = KINDS
-RARE = (ConditionKind.FUND_BELOW_AVERAGE,) * 3 + (ConditionKind.FUND_AND_POSITION,) * 2
+# Lines that published editions seldom reach, or end in another way.
+RARE = (
+    ConditionKind.FUND_BELOW_AVERAGE,
+    ConditionKind.FUND_BELOW_THRESHOLD,
+    ConditionKind.FUND_AND_POSITION,
+    *(ConditionKind.FUND_LOSS,) * 3,
+    ConditionKind.UNFILLED_REMAINDER,
+    ConditionKind.EQUITY_NEGATIVE,
+    ConditionKind.VAULT_LOSS,
+    ConditionKind.BACKSTOP_FULL,
+    ConditionKind.MANUAL,
+)
 PAYERS = (Payer.NOBODY, Payer.FUND)
 GROUPED = (ConditionKind.GROUP_LEVEL, ConditionKind.POOL_FACTOR)
 # The stop of a pair stands on the safe side of its start.
@@ -115,11 +126,10 @@ def _own(name: str, draw: Drawn) -> Edition:
         base = base.with_parameters(
             {path: Decimal(START_NUMBERS.get(last, "0.01")) for path, last in numbers.items()}
         )
-    start = draw.choice(GROUPED if name == OWN[2] else (*STARTS, *RARE))
-    stop = draw.choice([start, start, *STOP_ONLY, ConditionKind.UNPUBLISHED])
+    start = draw.choice({OWN[1]: STARTS, OWN[2]: GROUPED}.get(name, RARE))
+    others = [*STOP_ONLY, ConditionKind.UNPUBLISHED]
+    stop = draw.choice([start] * 8 + others if name != OWN[1] else [start, start, *others])
     kind = draw.choice([kind for kind in PriceKind if kind is not PriceKind.NONE])
-    if name == OWN[1]:
-        start, stop = ConditionKind.FUND_LEVEL, ConditionKind.FUND_LEVEL
     price = replace(
         base.price,
         kind=kind,
