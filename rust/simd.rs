@@ -119,10 +119,10 @@ impl<'a> Stream<'a> {
         self.into = later;
         match self.level.0 {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as in `dispatch`.
-            Set::Avx512 => unsafe { stream_avx512(now, &values[..length]) },
+            Set::Baseline => stream_words(now, &values[..length]),
+            // SAFETY: as in `dispatch`; both of these levels have AVX.
             #[cfg(target_arch = "x86_64")]
-            _ => stream_words(now, &values[..length]),
+            Set::Avx2 | Set::Avx512 => unsafe { stream_lines(now, &values[..length]) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => now.copy_from_slice(&values[..length]),
         }
@@ -153,20 +153,20 @@ fn stream_words(into: &mut [i64], values: &[i64]) {
 
 /// Writes by cache lines, and word by word before the first and after the last.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn stream_avx512(into: &mut [i64], values: &[i64]) {
-    use std::arch::x86_64::{__m512i, _mm512_loadu_si512, _mm512_stream_si512};
-    let head = into.as_ptr().align_offset(size_of::<__m512i>()).min(into.len());
+#[target_feature(enable = "avx")]
+fn stream_lines(into: &mut [i64], values: &[i64]) {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_stream_si256};
+    let head = into.as_ptr().align_offset(64).min(into.len());
     let (before, after) = into.split_at_mut(head);
     stream_words(before, &values[..head]);
-    let (lines, rest) = after.as_chunks_mut::<8>();
-    let (values, tail) = values[head..].as_chunks::<8>();
-    for (line, value) in lines.iter_mut().zip(values) {
-        // SAFETY: both are eight words long, and the line begins where a cache line does; nobody
-        // else has it before the fence.
+    let (halves, rest) = after.as_chunks_mut::<4>();
+    let (values, tail) = values[head..].as_chunks::<4>();
+    for (half, value) in halves.iter_mut().zip(values) {
+        // SAFETY: both are four words long, and the half of a cache line begins where 32 bytes
+        // do; nobody else has it before the fence.
         unsafe {
-            let value = _mm512_loadu_si512(std::ptr::from_ref(value).cast());
-            _mm512_stream_si512(std::ptr::from_mut(line).cast(), value);
+            let value = _mm256_loadu_si256(std::ptr::from_ref(value).cast());
+            _mm256_stream_si256(std::ptr::from_mut(half).cast(), value);
         }
     }
     stream_words(rest, tail);

@@ -36,8 +36,7 @@ def allocate(
     cap: npt.NDArray[np.int64] | None,
     ids: npt.NDArray[np.uint64] | None,
     is_within_weight: bool,
-    request: tuple[int, str, str, int, str],
-    threads: int,
+    request: tuple[int, str, str, int, str, int],
     out: npt.NDArray[np.int64] | None,
 ) -> tuple[npt.NDArray[np.int64], int, tuple[int, int] | None, int]: ...
 def decimals(

@@ -13,7 +13,6 @@ use super::level::Found;
 use super::ratio::{Multiple, Word, float};
 use super::sample::{AHEAD, pick, visit};
 use super::{BLOCK, Rows, Shared, View, each_marked};
-use crate::columns::LIMIT;
 use crate::load::whole;
 use crate::select::CHUNK;
 use crate::simd::{Stream, Task, dispatch, prefetch};
@@ -297,21 +296,18 @@ impl<W: Word> Chunk<'_, W> {
     fn rows<const KEPT: bool>(self) -> (Vec<Claim<W>>, i128) {
         let (mut undecided, mut shared) = (Vec::new(), 0i128);
         let mut block = Block { units: [0; BLOCK], open: [0; BLOCK], ids: [0; BLOCK] };
-        let tie = Tie::new::<W, KEPT>(&self.ratio, &self.cut);
         let mut tied_until = 0;
         let length = self.taken.len();
         let mut taken = Stream::new(self.view.level, self.taken);
         for (turn, start) in (0..length).step_by(BLOCK).enumerate() {
             let (first, length) = (self.first + start, BLOCK.min(length - start));
             let rows = self.view.block(first, length);
-            let is_new = turn >= tied_until;
-            if !is_new || block.bound::<KEPT>(rows, &self.bounds) > MANY {
+            if turn >= tied_until && block.bound::<KEPT>(rows, &self.bounds) > MANY {
+                tied_until = turn + ALIKE;
+            }
+            if turn < tied_until {
                 self.view.ids(first, &mut block.ids[..length]);
-                let tie = tie.as_ref().filter(|_| is_new);
-                if tie.is_none_or(|tie| block.tell::<KEPT>(rows, tie) > MANY) {
-                    block.round::<W, KEPT>(rows, &self.ratio, &self.cut);
-                    tied_until = if is_new { turn + ALIKE } else { tied_until };
-                }
+                block.round::<W, KEPT>(rows, &self.ratio, &self.cut);
             }
             let mut places = [0u16; BLOCK];
             let mut count = 0;
@@ -340,32 +336,6 @@ impl<W: Word> Chunk<'_, W> {
     }
 }
 
-/// Rows of one weight that both ends of the cut have: their ids alone tell who gets how much.
-struct Tie {
-    weight: i64,
-    /// The floor of their share.
-    units: i64,
-    /// Ids below this one are met, those above the other are not.
-    ids: [u64; 2],
-}
-
-impl Tie {
-    fn new<W: Word, const KEPT: bool>(ratio: &Multiple<W>, cut: &Cut<W>) -> Option<Self> {
-        let (low, high) = (cut.low.claim, cut.high.claim);
-        let (is_low, is_high) = (cut.low.key > f64::MIN_POSITIVE, cut.high.key < f64::INFINITY);
-        let weight = if is_low { low.weight } else { high.weight };
-        let (units, rest) = ratio.of(weight, LIMIT);
-        let own = if KEPT { ratio.den.minus(rest) } else { rest };
-        let is_own = |end: Claim<W>| end.weight == weight && end.rest == own;
-        let is_tie = (is_low || is_high)
-            && (!is_low || is_own(low))
-            && (!is_high || is_own(high))
-            && rest > W::ZERO;
-        let ids = [if is_high { high.id } else { 0 }, if is_low { low.id } else { u64::MAX }];
-        is_tie.then_some(Self { weight, units, ids })
-    }
-}
-
 /// Rows of a block: their units, and whether more is to be found out about them.
 struct Block {
     units: [i64; BLOCK],
@@ -386,23 +356,6 @@ impl Block {
             self.units[place] = whole(low) as i64;
             self.open[place] = u8::from(is_open);
             count += u64::from(is_open);
-        }
-        count
-    }
-
-    /// Units of the rows that are tied; how many others have bounds that do not meet.
-    #[inline(always)]
-    fn tell<const KEPT: bool>(&mut self, rows: Rows<'_>, tie: &Tie) -> u64 {
-        let mut count = 0u64;
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let is_tied = weight == tie.weight && cap > tie.units;
-            let is_more = self.ids[place] < tie.ids[0];
-            let is_open = !is_more && self.ids[place] <= tie.ids[1];
-            let units = tie.units + i64::from(is_more != KEPT);
-            self.units[place] = if is_tied { units } else { self.units[place] };
-            count += if is_tied { 0 } else { u64::from(self.open[place]) };
-            self.open[place] = if is_tied { u8::from(is_open) } else { self.open[place] };
         }
         count
     }

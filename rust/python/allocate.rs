@@ -8,10 +8,10 @@ use crate::allocate::{Candidates, Request, Rounding, Shared, allocate_into};
 
 /// Units taken, what is unfilled, the level, and passes repeated.
 type Allocated<'py> = (Bound<'py, PyArray1<i64>>, u128, Option<(u128, u128)>, u32);
-/// Units to take, what is shared, how it is rounded, rows looked at first, instruction set.
-type RequestWords<'a> = (u128, &'a str, &'a str, usize, &'a str);
+/// Units to take, what is shared, its rounding, rows looked at first, instruction set, threads.
+type RequestWords<'a> = (u128, &'a str, &'a str, usize, &'a str, usize);
 
-fn request_of((amount, shared, rounding, sample, simd): RequestWords<'_>) -> PyResult<Request> {
+fn request_of((amount, shared, rounding, sample, simd, _): RequestWords<'_>) -> PyResult<Request> {
     let unknown = |name: &str, got: &str| Err(InputError::new_err(format!("{name}: got {got:?}")));
     let shared = match shared {
         "taken" => Shared::Taken,
@@ -34,9 +34,9 @@ pub fn allocate<'py>(
     ids: Option<PyReadonlyArray1<'py, u64>>,
     is_within_weight: bool,
     request: RequestWords<'_>,
-    threads: usize,
     out: Option<Bound<'py, PyArray1<i64>>>,
 ) -> PyResult<Allocated<'py>> {
+    let threads = request.5;
     let request = request_of(request)?;
     let candidates = Candidates {
         weight: weight.as_slice()?,

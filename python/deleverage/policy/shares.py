@@ -116,10 +116,8 @@ def share(
         check_array("out", out, len(weight), like="weight")
         if not out.flags.writeable:
             raise InputError("out: expected an array that can be written, got a read-only one")
-    request = (amount, str(shared), str(rounding), sample, simd)
-    taken, unfilled, level, rescans = _core.allocate(
-        weight, cap, ids, within_weight, request, threads, out
-    )
+    request = (amount, str(shared), str(rounding), sample, simd, threads)
+    taken, unfilled, level, rescans = _core.allocate(weight, cap, ids, within_weight, request, out)
     ratio = None if level is None else Fraction(*level)
     return Shares(taken=taken, unfilled=unfilled, level=ratio, rescans=rescans)
 
