@@ -79,7 +79,9 @@ fn told(book: &Book) -> (BTreeMap<u64, i64>, Vec<usize>) {
     let cut = book.select(&order).unwrap_or_else(|refusal| panic!("{refusal}"));
     let lights = book.lights(SCALE).unwrap_or_else(|refusal| panic!("{refusal}"));
     let mut counts = vec![0; 6];
-    lights.iter().for_each(|&light| counts[usize::from(light)] += 1);
+    for light in lights {
+        counts[usize::from(light)] += 1;
+    }
     (cut.ids.into_iter().zip(cut.lots).collect(), counts)
 }
 

@@ -292,6 +292,8 @@ def _head(report: Report) -> list[str]:
 
 
 _BUSY = 0.5
+_SMALL = 0.1
+"""Smaller figures are shown with four decimals."""
 
 
 def _table(rows: Sequence[Measurement]) -> list[str]:
@@ -308,7 +310,7 @@ def _table(rows: Sequence[Measurement]) -> list[str]:
         ("reference", lambda row: row.reference),
         ("its min", lambda row: _least(row.theirs)),
         ("its median", lambda row: _middle(row.theirs)),
-        ("ratio", lambda row: "" if row.ratio is None else f"{row.ratio:.2f}"),
+        ("ratio", lambda row: "" if row.ratio is None else _ratio_text(row.ratio)),
         ("goal", lambda row: "" if row.goal is None else str(row.goal)),
         ("met", _verdict),
         ("note", lambda row: row.note),
@@ -317,6 +319,10 @@ def _table(rows: Sequence[Measurement]) -> list[str]:
     head = "| " + " | ".join(name for name, _ in shown) + " |"
     rule = "| " + " | ".join("---" for _ in shown) + " |"
     return [head, rule, *("| " + " | ".join(text(row) for _, text in shown) + " |" for row in rows)]
+
+
+def _ratio_text(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= _SMALL else f"{ratio:.4f}"
 
 
 def _verdict(row: Measurement) -> str:
@@ -336,4 +342,4 @@ def _middle(figure: Figure | None) -> str:
 def _value(value: float, unit: Unit) -> str:
     if unit is Unit.BYTES:
         return f"{value:,.0f} B"
-    return f"{value:,.2f} ms"
+    return f"{value:,.2f} ms" if value >= _SMALL else f"{value:.4f} ms"

@@ -37,6 +37,7 @@ _MANY, _FEW = 10_000, 200
 _PEERS = ("polars_top_k", "duckdb_limit", "numpy_partition")
 _PEER_ROUNDS = 3
 _SLOWEST = Goal(limit=1.5)
+_BEFORE_PEERS = Goal(limit=6, is_speedup=True)
 _GOALS = {
     (_SMALL, False): Goal(limit=50, is_speedup=True),
     (_SMALL, True): Goal(limit=15, is_speedup=True),
@@ -156,13 +157,10 @@ def measure_ticks(
             ticks = _FEW if quick else _MANY
             case = f"{share:.1%} of a side" + (", in queue order" if is_ordered else "")
             progress(f"{ticks:,} ticks, {case}")
-            line = _Line(
-                drawn,
-                case,
-                run_course(book, drawn, share=share, is_ordered=is_ordered, ticks=ticks),
-            )
-            goal = _GOALS.get((share, is_ordered))
-            yield line.against(f"floor ({floor.variant})", repeat(floor, rounds), goal=goal)
+            course = run_course(book, drawn, share=share, is_ordered=is_ordered, ticks=ticks)
+            line, theirs = _Line(drawn, case, course), repeat(floor, rounds)
+            reference, goal = f"floor ({floor.variant})", _GOALS.get((share, is_ordered))
+            yield line.against(reference, theirs, goal=goal, note=str(course))
             if not is_ordered:
                 batch = partial(_batch, drawn, side, share)
                 yield from line.with_batch(repeat(batch, rounds))
@@ -178,11 +176,16 @@ class _Line:
     course: Course
 
     def against(
-        self, reference: str, theirs: list[float], *, goal: Goal | None = None
+        self,
+        reference: str,
+        theirs: list[float],
+        *,
+        goal: Goal | None = None,
+        note: str = "",
     ) -> Measurement:
         """The median tick beside something else."""
         ours = self.course.kept or self.course.passed
-        return self._line(ours, reference, theirs, goal=goal, note=str(self.course))
+        return self._line(ours, reference, theirs, goal=goal, note=note)
 
     def with_batch(self, theirs: list[float]) -> Iterator[Measurement]:
         """The median tick and the slowest beside a pass over all rows."""
@@ -240,4 +243,5 @@ def _against_peers(
         state = peer.prepare(harness.columns_of(drawn), CASE.peer)
         if not np.array_equal(ours, np.sort(peer.select(state, asked))):
             raise InvariantError(f"{name}: expected the positions that the kept book takes")
-        yield line.against(name, repeat(partial(peer.select, state, asked), _PEER_ROUNDS))
+        theirs = repeat(partial(peer.select, state, asked), _PEER_ROUNDS)
+        yield line.against(name, theirs, goal=_BEFORE_PEERS)
