@@ -31,7 +31,7 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 }
 
 fn is_odd(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 fn escaped(out: &mut Vec<u8>, byte: u8) {

@@ -101,7 +101,7 @@ fn write_dict<'py>(
 
 /// The canonical bytes of a plain value.
 #[pyfunction]
-pub fn spell<'py>(value: Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
+pub fn spell(value: Bound<'_, PyAny>) -> Option<Bound<'_, PyBytes>> {
     let (py, mut out) = (value.py(), Vec::with_capacity(256));
     write(&mut out, value, MOST_LEVELS, false)?;
     Some(PyBytes::new(py, &out))
@@ -109,9 +109,7 @@ pub fn spell<'py>(value: Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
 
 /// The canonical bytes of a plain value, and the value that they read back as.
 #[pyfunction]
-pub fn spell_twin<'py>(
-    value: Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyBytes>, Bound<'py, PyAny>)> {
+pub fn spell_twin(value: Bound<'_, PyAny>) -> Option<(Bound<'_, PyBytes>, Bound<'_, PyAny>)> {
     let (py, mut out) = (value.py(), Vec::with_capacity(256));
     let twin = write(&mut out, value, MOST_LEVELS, true)?;
     Some((PyBytes::new(py, &out), twin))
