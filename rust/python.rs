@@ -279,6 +279,8 @@ mod core {
     use super::book::Book;
 
     type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
+    type Ranked<'py> =
+        (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
     type Selected<'py> = (
         Bound<'py, PyArray1<i64>>,
         Bound<'py, PyArray1<i64>>,
@@ -298,14 +300,12 @@ mod core {
     }
 
     #[pyfunction]
-    fn rank<'py>(
-        py: Python<'py>,
-        subject: Subject<'py>,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    fn rank<'py>(py: Python<'py>, subject: Subject<'py>, threads: usize) -> PyResult<Ranked<'py>> {
         let call = Call::new(subject)?;
         let venue = call.venue()?;
-        Ok(compute(py, threads, || crate::rank::rank(&venue))??.into_pyarray(py))
+        let found = compute(py, threads, || crate::rank::rank_with_scores(&venue))??;
+        let (scores, reasons) = (found.scores.into_pyarray(py), found.reasons.into_pyarray(py));
+        Ok((found.ranks.into_pyarray(py), scores, reasons))
     }
 
     #[pyfunction]
