@@ -338,8 +338,8 @@ mod core {
         let verb = if is_ordered { crate::select::select_in_order } else { crate::select::select };
         let found = compute(py, threads, || verb(&scorer, &request))??;
         let (rows, closed) = (found.rows.into_pyarray(py), found.lots.into_pyarray(py));
-        let scores = found.scores.into_pyarray(py);
-        Ok((rows, closed, scores, found.cut, found.partial, found.unfilled, found.rescans))
+        let shown = found.scores.into_pyarray(py);
+        Ok((rows, closed, shown, found.cut, found.partial, found.unfilled, found.rescans))
     }
 
     #[pyfunction]

@@ -162,10 +162,6 @@ struct Shown<'a> {
     reasons: &'a mut [u8],
 }
 
-/// Half as wide as what is handed over: rows are written in the order of their places, each to a
-/// line of memory of its own.
-type Ranks = Vec<AtomicU32>;
-
 /// Place of each row within its market and side, 1 the first to be cut; 0 where it has none.
 ///
 /// # Errors
@@ -204,11 +200,13 @@ pub fn rank_with_scores(venue: &Venue<'_>) -> Result<Placed> {
     Ok(Placed { ranks: whole(&ranks), scores, reasons })
 }
 
-fn no_ranks(venue: &Venue<'_>) -> Ranks {
+/// Half as wide as what is handed over: rows are written in the order of their places, each to a
+/// line of memory of its own.
+fn no_ranks(venue: &Venue<'_>) -> Vec<AtomicU32> {
     (0..venue.columns.len()).into_par_iter().map(|_| AtomicU32::new(0)).collect()
 }
 
-fn whole(ranks: &Ranks) -> Vec<i64> {
+fn whole(ranks: &[AtomicU32]) -> Vec<i64> {
     ranks.par_iter().map(|rank| i64::from(rank.load(AtomicOrdering::Relaxed))).collect()
 }
 
@@ -218,7 +216,7 @@ fn place(
     groups: &Groups,
     segment: &Segment,
     shown: Option<Shown<'_>>,
-    ranks: &Ranks,
+    ranks: &[AtomicU32],
 ) -> Result<()> {
     let scorer = venue.scorer(segment.market);
     for mut side in sides(&scorer, groups, segment, shown)? {

@@ -163,7 +163,9 @@ mod tests {
         ) {
             for level in Level::available() {
                 let mut codes = vec![7; values.len()];
-                prop_assert!(dispatch(level, Encode { values: &values, codes: &mut codes }));
+                let task = Encode { values: &values, codes: &mut codes };
+                let is_valid = dispatch(level, task);
+                prop_assert!(is_valid);
                 for (&value, &code) in values.iter().zip(&codes) {
                     let bound = lower_bound(code);
                     if value <= 0 {
