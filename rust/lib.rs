@@ -9,6 +9,7 @@ pub mod allocate;
 pub mod bands;
 pub mod bins;
 pub mod book;
+pub mod buckets;
 pub mod classes;
 pub mod columns;
 pub mod cuts;

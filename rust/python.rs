@@ -286,6 +286,8 @@ mod core {
     use super::spell::{spell, spell_twin};
 
     type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
+    type Ranked<'py> =
+        (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
     type Selected<'py> = (
         Bound<'py, PyArray1<i64>>,
         Bound<'py, PyArray1<i64>>,
@@ -305,14 +307,12 @@ mod core {
     }
 
     #[pyfunction]
-    fn rank<'py>(
-        py: Python<'py>,
-        subject: Subject<'py>,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    fn rank<'py>(py: Python<'py>, subject: Subject<'py>, threads: usize) -> PyResult<Ranked<'py>> {
         let call = Call::new(subject)?;
         let venue = call.venue()?;
-        Ok(compute(py, threads, || crate::rank::rank(&venue))??.into_pyarray(py))
+        let found = compute(py, threads, || crate::rank::rank_with_scores(&venue))??;
+        let (scores, reasons) = (found.scores.into_pyarray(py), found.reasons.into_pyarray(py));
+        Ok((found.ranks.into_pyarray(py), scores, reasons))
     }
 
     #[pyfunction]
@@ -345,8 +345,8 @@ mod core {
         let verb = if is_ordered { crate::select::select_in_order } else { crate::select::select };
         let found = compute(py, threads, || verb(&scorer, &request))??;
         let (rows, closed) = (found.rows.into_pyarray(py), found.lots.into_pyarray(py));
-        let scores = found.scores.into_pyarray(py);
-        Ok((rows, closed, scores, found.cut, found.partial, found.unfilled, found.rescans))
+        let shown = found.scores.into_pyarray(py);
+        Ok((rows, closed, shown, found.cut, found.partial, found.unfilled, found.rescans))
     }
 
     #[pyfunction]

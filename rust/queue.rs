@@ -72,35 +72,54 @@ impl Scorer<'_> {
 
     /// Completes an order by key: every run of keys in doubt is ordered exactly.
     pub fn settle_order(&self, candidates: &mut [Candidate]) {
-        let (mut parts, mut rest) = (Vec::new(), candidates);
+        self.settle_parts(candidates, |_, _| ());
+    }
+
+    /// Does so part by part, and hands each over while it is at hand, with the place of its first.
+    pub fn settle_parts<T>(&self, candidates: &mut [Candidate], hand_over: T)
+    where
+        T: Fn(usize, &[Candidate]) + Sync,
+    {
+        let (mut parts, mut start, mut rest) = (Vec::new(), 0, candidates);
         while rest.len() > PART {
             // No run of doubt may reach over the end of a part.
             let doubt = self.run_length(&rest[PART - 1..]) - 1;
             let (part, after) = rest.split_at_mut(PART + doubt);
-            parts.push(part);
+            let count = part.len();
+            parts.push((start, part));
+            start += count;
             rest = after;
         }
-        parts.push(rest);
-        parts.into_par_iter().for_each(|part| self.settle_part(part));
+        parts.push((start, rest));
+        parts.into_par_iter().for_each(|(start, part)| {
+            self.settle_part(part);
+            hand_over(start, part);
+        });
     }
 
     fn settle_part(&self, candidates: &mut [Candidate]) {
+        let relative = self.is_relative();
+        let in_doubt = |pair: &[Candidate]| Self::in_doubt(pair, relative);
         let mut start = 0;
-        while start < candidates.len() {
+        while let Some(next) = candidates[start..].windows(2).position(in_doubt) {
+            start += next;
             let end = start + self.run_length(&candidates[start..]);
             self.sort_run(&mut candidates[start..end]);
             start = end;
         }
     }
 
+    /// Whether the keys of two neighbours leave their order open.
+    #[inline]
+    fn in_doubt(pair: &[Candidate], relative: bool) -> bool {
+        let (a, b) = (pair[0].key, pair[1].key);
+        a - b <= window(a, relative) + window(b, relative)
+    }
+
     /// Length of the first run in which each key is in doubt against the next.
     fn run_length(&self, candidates: &[Candidate]) -> usize {
         let relative = self.is_relative();
-        let in_doubt = |pair: &[Candidate]| {
-            let (a, b) = (pair[0].key, pair[1].key);
-            a - b <= window(a, relative) + window(b, relative)
-        };
-        1 + candidates.windows(2).take_while(|pair| in_doubt(pair)).count()
+        1 + candidates.windows(2).take_while(|pair| Self::in_doubt(pair, relative)).count()
     }
 
     /// Three-way partition by exact score, so that a group of ties costs one comparison a member.

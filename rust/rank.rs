@@ -1,13 +1,15 @@
 //! Scores and places of all rows, by market and side.
 
-use std::sync::atomic::{AtomicI64, Ordering as AtomicOrdering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 
 use rayon::prelude::*;
 
+use crate::buckets::{Piece, SAMPLES, Splitters, join};
 use crate::columns::{Accounts, Columns, Rate};
 use crate::error::Result;
 use crate::groups::{Groups, Segment};
-use crate::lane::{Lane, with_lane};
+use crate::lane::{LANE, Span, with_lane};
 use crate::queue::{Candidate, by_key};
 use crate::rule::{Reason, Rule};
 use crate::score::Scorer;
@@ -60,7 +62,7 @@ impl<'a> Venue<'a> {
 /// A column, a market code or a rate is not what the rule needs, or a value is out of range.
 pub fn score(venue: &Venue<'_>) -> Result<(Vec<f64>, Vec<u8>)> {
     let groups = venue.groups()?;
-    let mut scores = vec![f64::NAN; venue.columns.len()];
+    let mut scores = vec![0.0; venue.columns.len()];
     let mut reasons = vec![0u8; venue.columns.len()];
     let pieces = groups.pieces(CHUNK);
     if groups.rows.is_some() {
@@ -108,24 +110,56 @@ fn score_piece(
     mut hand_over: impl FnMut(f64, Reason),
 ) -> Result<()> {
     let scorer = venue.scorer(piece.market);
+    each_key(&scorer, groups, piece.places.clone(), |row, key| {
+        let (score, reason) = shown_as(&scorer, row, key);
+        hand_over(score, reason);
+    })
+}
+
+/// Hands over each row of some places and the key that orders it; none where it is in no queue.
+fn each_key(
+    scorer: &Scorer<'_>,
+    groups: &Groups,
+    places: Range<usize>,
+    mut hand_over: impl FnMut(usize, Option<f64>),
+) -> Result<()> {
     with_lane(|lane| {
-        for span in groups.spans(piece.places.clone()) {
+        for span in groups.spans(places) {
             scorer.evaluate(span, lane);
             if !lane.is_valid {
-                return Err(venue.columns.first_out_of_range(&venue.accounts));
+                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
             }
             for place in 0..span.len() {
                 let row = span.row(place);
-                match scorer.key(lane, place, row) {
-                    Some(key) => hand_over(key, Reason::Scored),
-                    None => {
-                        hand_over(f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored));
-                    }
-                }
+                hand_over(row, scorer.key(lane, place, row));
             }
         }
         Ok(())
     })
+}
+
+fn shown_as(scorer: &Scorer<'_>, row: usize, key: Option<f64>) -> (f64, Reason) {
+    match key {
+        Some(key) => (key, Reason::Scored),
+        None => (f64::NAN, scorer.exact(row).err().unwrap_or(Reason::Scored)),
+    }
+}
+
+/// Places of all rows with what they are made of.
+#[derive(Debug)]
+pub struct Placed {
+    /// As [`rank`] gives them.
+    pub ranks: Vec<i64>,
+    /// As [`score`] gives them.
+    pub scores: Vec<f64>,
+    /// As [`score`] gives them.
+    pub reasons: Vec<u8>,
+}
+
+/// Where scores and reasons of a range of places are put.
+struct Shown<'a> {
+    scores: &'a mut [f64],
+    reasons: &'a mut [u8],
 }
 
 /// Place of each row within its market and side, 1 the first to be cut; 0 where it has none.
@@ -134,20 +168,66 @@ fn score_piece(
 /// As [`score`].
 pub fn rank(venue: &Venue<'_>) -> Result<Vec<i64>> {
     let groups = venue.groups()?;
-    let ranks: Vec<AtomicI64> =
-        (0..venue.columns.len()).into_par_iter().map(|_| AtomicI64::new(0)).collect();
-    groups.segments.par_iter().try_for_each(|segment| {
-        for queue in queues(venue, &groups, segment)? {
-            queue.par_chunks(CHUNK).enumerate().for_each(|(chunk, part)| {
-                for (place, candidate) in (chunk * CHUNK + 1..).zip(part) {
-                    // A row stands in one queue: nobody else writes here.
-                    ranks[candidate.row as usize].store(place as i64, AtomicOrdering::Relaxed);
-                }
-            });
-        }
-        Ok(())
-    })?;
-    Ok(ranks.into_iter().map(AtomicI64::into_inner).collect())
+    let ranks = no_ranks(venue);
+    let segments = groups.segments.par_iter();
+    segments.try_for_each(|segment| place(venue, &groups, segment, None, &ranks))?;
+    Ok(whole(&ranks))
+}
+
+/// Places, scores and reasons of all rows; where these lie by market each is scored once for all.
+///
+/// # Errors
+/// As [`score`].
+pub fn rank_with_scores(venue: &Venue<'_>) -> Result<Placed> {
+    let groups = venue.groups()?;
+    if groups.rows.is_some() {
+        let (scores, reasons) = score(venue)?;
+        return Ok(Placed { ranks: rank(venue)?, scores, reasons });
+    }
+    let ranks = no_ranks(venue);
+    let mut scores = vec![0.0; venue.columns.len()];
+    let mut reasons = vec![0u8; venue.columns.len()];
+    let (mut work, mut scores_left, mut reasons_left) =
+        (Vec::with_capacity(groups.segments.len()), &mut scores[..], &mut reasons[..]);
+    for segment in &groups.segments {
+        let (scores, others) = scores_left.split_at_mut(segment.places.len());
+        let (reasons, rest) = reasons_left.split_at_mut(segment.places.len());
+        (scores_left, reasons_left) = (others, rest);
+        work.push((segment, Shown { scores, reasons }));
+    }
+    work.into_par_iter()
+        .try_for_each(|(segment, shown)| place(venue, &groups, segment, Some(shown), &ranks))?;
+    Ok(Placed { ranks: whole(&ranks), scores, reasons })
+}
+
+/// Half as wide as what is handed over: rows are written in the order of their places, each to a
+/// line of memory of its own.
+fn no_ranks(venue: &Venue<'_>) -> Vec<AtomicU32> {
+    (0..venue.columns.len()).into_par_iter().map(|_| AtomicU32::new(0)).collect()
+}
+
+fn whole(ranks: &[AtomicU32]) -> Vec<i64> {
+    ranks.par_iter().map(|rank| i64::from(rank.load(AtomicOrdering::Relaxed))).collect()
+}
+
+/// Writes down the places of one market's rows.
+fn place(
+    venue: &Venue<'_>,
+    groups: &Groups,
+    segment: &Segment,
+    shown: Option<Shown<'_>>,
+    ranks: &[AtomicU32],
+) -> Result<()> {
+    let scorer = venue.scorer(segment.market);
+    for mut side in sides(&scorer, groups, segment, shown)? {
+        settle(&scorer, &mut side, |start, part| {
+            for (place, candidate) in (start + 1..).zip(part) {
+                // A row stands in one queue: nobody else writes here.
+                ranks[candidate.row as usize].store(place as u32, AtomicOrdering::Relaxed);
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Both sides' queues of one market, in order.
@@ -160,111 +240,145 @@ pub fn queues(
     segment: &Segment,
 ) -> Result<Vec<Vec<Candidate>>> {
     let scorer = venue.scorer(segment.market);
-    let starts: Vec<usize> = segment.places.clone().step_by(CHUNK).collect();
-    let parts: Vec<Result<[Vec<Candidate>; 2]>> = starts
-        .par_iter()
-        .map(|&start| {
-            let places = start..segment.places.end.min(start + CHUNK);
-            with_lane(|lane| candidates(&scorer, groups, places, lane))
-        })
-        .collect();
-    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
-    let count = |side: usize| parts.iter().map(|part| part[side].len()).sum();
-    let mut sides = [0, 1].map(|side| Vec::with_capacity(count(side)));
-    for part in parts {
-        for (side, mut found) in sides.iter_mut().zip(part) {
-            side.append(&mut found);
+    let mut sides = sides(&scorer, groups, segment, None)?;
+    for side in &mut sides {
+        settle(&scorer, side, |_, _| ());
+    }
+    Ok(sides.into())
+}
+
+/// Both sides of one market by tier and key.
+fn sides(
+    scorer: &Scorer<'_>,
+    groups: &Groups,
+    segment: &Segment,
+    shown: Option<Shown<'_>>,
+) -> Result<[Vec<Candidate>; 2]> {
+    if scorer.columns.tier.is_none() && segment.places.len() > 2 * CHUNK {
+        let splitters = splitters(scorer, groups, segment)?;
+        let pieces = each_chunk(scorer, groups, segment, shown, |side, found| {
+            splitters[side].spread(&found)
+        })?;
+        return Ok(pieces.map(|pieces| join(&pieces)));
+    }
+    let parts = each_chunk(scorer, groups, segment, shown, |_, found| found)?;
+    Ok(parts.map(|parts| {
+        let mut side = parts.concat();
+        for part in tiers(scorer, &mut side) {
+            sort(part);
+        }
+        side
+    }))
+}
+
+/// The candidates of each chunk of a market, put to some work; by side.
+fn each_chunk<T: Send>(
+    scorer: &Scorer<'_>,
+    groups: &Groups,
+    segment: &Segment,
+    shown: Option<Shown<'_>>,
+    work: impl Fn(usize, Vec<Candidate>) -> T + Sync,
+) -> Result<[Vec<T>; 2]> {
+    let starts = segment.places.clone().step_by(CHUNK);
+    let mut chunks: Vec<(usize, Option<Shown<'_>>)> = starts.map(|start| (start, None)).collect();
+    if let Some(Shown { scores, reasons }) = shown {
+        let parts = scores.chunks_mut(CHUNK).zip(reasons.chunks_mut(CHUNK));
+        for ((_, shown), (scores, reasons)) in chunks.iter_mut().zip(parts) {
+            *shown = Some(Shown { scores, reasons });
         }
     }
-    Ok(sides
-        .into_iter()
-        .map(|mut side| {
-            sort_tiers(&scorer, &mut side);
-            side
+    let parts: Vec<(T, T)> = chunks
+        .into_par_iter()
+        .map(|(start, shown)| {
+            let places = start..segment.places.end.min(start + CHUNK);
+            let [longs, shorts] = candidates(scorer, groups, places, shown)?;
+            Ok((work(0, longs), work(1, shorts)))
         })
-        .collect())
+        .collect::<Result<_>>()?;
+    let (longs, shorts) = parts.into_iter().unzip();
+    Ok([longs, shorts])
 }
 
 fn candidates(
     scorer: &Scorer<'_>,
     groups: &Groups,
-    places: std::ops::Range<usize>,
-    lane: &mut Lane,
+    places: Range<usize>,
+    mut shown: Option<Shown<'_>>,
 ) -> Result<[Vec<Candidate>; 2]> {
-    let mut sides = [Vec::new(), Vec::new()];
-    for span in groups.spans(places) {
-        scorer.evaluate(span, lane);
-        if !lane.is_valid {
-            return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+    let count = places.len();
+    let mut sides = [Vec::with_capacity(count), Vec::with_capacity(count)];
+    let mut turn = 0;
+    each_key(scorer, groups, places, |row, key| {
+        if let Some(Shown { scores, reasons }) = &mut shown {
+            let (score, reason) = shown_as(scorer, row, key);
+            (scores[turn], reasons[turn]) = (score, reason as u8);
+            turn += 1;
         }
-        for place in 0..span.len() {
-            let row = span.row(place);
-            let lots = scorer.columns.lots[row];
-            if let Some(key) = scorer.key(lane, place, row)
-                && lots != 0
-            {
-                sides[usize::from(lots < 0)].push(Candidate::new(key, row, lots));
-            }
+        let lots = scorer.columns.lots[row];
+        if let Some(key) = key
+            && lots != 0
+        {
+            sides[usize::from(lots < 0)].push(Candidate::new(key, row, lots));
         }
-    }
+    })?;
     Ok(sides)
 }
 
-/// Orders one side: by tier, then exactly by score, ties and id.
-fn sort_tiers(scorer: &Scorer<'_>, side: &mut [Candidate]) {
-    let Some(tier) = scorer.columns.tier else {
-        return sort_all(scorer, side);
-    };
-    let of = |c: &Candidate| tier[c.row as usize];
-    side.sort_by_key(of);
-    for part in side.chunk_by_mut(|a, b| of(a) == of(b)) {
-        sort_all(scorer, part);
-    }
-}
-
-fn sort_all(scorer: &Scorer<'_>, side: &mut [Candidate]) {
-    if side.len() > CHUNK {
-        sort_in_buckets(side);
-    } else {
-        side.sort_unstable_by(by_key);
-    }
-    scorer.settle_order(side);
-}
-
-/// Buckets of a large sort: each then fits a core's own cache.
-const BUCKETS: usize = 256;
-
-/// Sample sort by key: one pass puts the candidates into buckets, each is sorted by itself.
-fn sort_in_buckets(side: &mut [Candidate]) {
-    let mut sample: Vec<f64> =
-        side.iter().step_by(side.len() / (16 * BUCKETS)).map(|c| c.key).collect();
-    sample.sort_unstable_by(|a, b| b.total_cmp(a));
-    let splitters: Vec<f64> = (1..BUCKETS).map(|i| sample[i * sample.len() / BUCKETS]).collect();
-    let parts: Vec<Vec<Vec<Candidate>>> =
-        side.par_chunks(side.len().div_ceil(64)).map(|part| spread(part, &splitters)).collect();
-    let mut rest = side;
-    let mut work = Vec::with_capacity(BUCKETS);
-    for bucket in 0..BUCKETS {
-        let count = parts.iter().map(|part| part[bucket].len()).sum();
-        let (mine, after) = rest.split_at_mut(count);
-        work.push((bucket, mine));
-        rest = after;
-    }
-    work.into_par_iter().for_each(|(bucket, mine)| {
-        let all = parts.iter().flat_map(|part| &part[bucket]);
-        for (place, candidate) in mine.iter_mut().zip(all) {
-            *place = *candidate;
+/// What divides either side of a large market into buckets, by the keys of a few rows.
+fn splitters(scorer: &Scorer<'_>, groups: &Groups, segment: &Segment) -> Result<[Splitters; 2]> {
+    // An odd number of rows between two is no divisor of a period of 2^k rows.
+    let step = (segment.places.len() / SAMPLES) | 1;
+    let rows: Vec<u32> =
+        segment.places.clone().step_by(step).map(|place| groups.row(place) as u32).collect();
+    let mut keys = [Vec::new(), Vec::new()];
+    with_lane(|lane| {
+        for rows in rows.chunks(LANE) {
+            scorer.evaluate(Span::Rows(rows), lane);
+            if !lane.is_valid {
+                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
+            }
+            for (place, &row) in rows.iter().enumerate() {
+                let side = usize::from(scorer.columns.lots[row as usize] < 0);
+                keys[side].extend(scorer.key(lane, place, row as usize));
+            }
         }
-        mine.sort_unstable_by(by_key);
-    });
+        Ok(())
+    })?;
+    Ok(keys.map(Splitters::new))
 }
 
-fn spread(part: &[Candidate], splitters: &[f64]) -> Vec<Vec<Candidate>> {
-    let likely = part.len() / BUCKETS * 5 / 4 + 16;
-    let mut buckets: Vec<Vec<Candidate>> =
-        (0..BUCKETS).map(|_| Vec::with_capacity(likely)).collect();
-    for candidate in part {
-        buckets[splitters.partition_point(|&s| s > candidate.key)].push(*candidate);
+/// Brings the tiers of a side one behind the other.
+fn tiers<'a>(
+    scorer: &Scorer<'a>,
+    side: &'a mut [Candidate],
+) -> impl Iterator<Item = &'a mut [Candidate]> {
+    let tier = scorer.columns.tier;
+    let of = move |c: &Candidate| tier.map_or(0, |tier| tier[c.row as usize]);
+    if tier.is_some() {
+        side.sort_by_key(of);
     }
-    buckets
+    side.chunk_by_mut(move |a, b| of(a) == of(b))
+}
+
+fn sort(part: &mut [Candidate]) {
+    if part.len() <= CHUNK {
+        return part.sort_unstable_by(by_key);
+    }
+    let step = (part.len() / SAMPLES).max(1);
+    let splitters = Splitters::new(part.iter().step_by(step).map(|c| c.key).collect());
+    let pieces: Vec<Piece> = part.par_chunks(CHUNK).map(|chunk| splitters.spread(chunk)).collect();
+    part.copy_from_slice(&join(&pieces));
+}
+
+/// Completes the order of a side by tier and key, and hands its parts over with their first place.
+fn settle(
+    scorer: &Scorer<'_>,
+    side: &mut [Candidate],
+    hand_over: impl Fn(usize, &[Candidate]) + Sync,
+) {
+    let mut start = 0;
+    for tier in tiers(scorer, side) {
+        scorer.settle_parts(tier, |at, part| hand_over(start + at, part));
+        start += tier.len();
+    }
 }

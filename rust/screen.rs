@@ -11,18 +11,19 @@
 use crate::load::to_float;
 use crate::places::{BITS, Bits, Found, PLACES};
 use crate::rule::{Basis, Factor, Loss, NoEquity};
+use crate::scatter::{MANY, Reading, ask, lower_bound};
 use crate::score::Scorer;
 use crate::simd::{Task, prefetch};
 
 const BLOCK: usize = 128;
 /// Sets of places in a block.
 const SETS: usize = BLOCK / PLACES;
+/// Rows ahead of the block that are fetched meanwhile.
+const PAGE: usize = 512;
 /// Blocks between asking for an account's line of memory and reading it.
 const AHEAD: usize = 4;
 /// Blocks that are looked through before the accounts of the first are read.
 const PIECE: usize = 32;
-/// Of so many places of a set a loop over all is quicker than one over those that count.
-const MANY: u32 = 26;
 /// Values of what a rule does not read.
 static NOTHING: [i64; BLOCK] = [0; BLOCK];
 const SLACK: f64 = 1.0 / (1u64 << 48) as f64;
@@ -63,8 +64,8 @@ pub struct Screen<'a, 's> {
     pub start: usize,
     /// Row behind the last.
     pub end: usize,
-    /// Whether the accounts of all rows are read, for a value out of range to be found.
-    pub is_gathering_all: bool,
+    /// How accounts are read.
+    pub reading: &'a Reading,
     /// Where rows that may count are put, in increasing order.
     pub found: &'a mut Found,
 }
@@ -131,7 +132,7 @@ impl Screen<'_, '_> {
     fn by_source<const BASIS: u8, const FACTOR: u8>(&mut self) -> bool {
         if self.scorer.columns.account.is_none() || self.scorer.rule.is_own_equity() {
             self.by_sign::<BASIS, FACTOR, OWN>()
-        } else if self.is_gathering_all {
+        } else if self.reading.is_whole {
             self.by_sign::<BASIS, FACTOR, ALL>()
         } else {
             self.by_sign::<BASIS, FACTOR, SOME>()
@@ -162,6 +163,9 @@ impl Screen<'_, '_> {
         let blocks = (self.end - self.start) / BLOCK;
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
+            if SOURCE != SOME {
+                self.foresee(at, columns.margin);
+            }
             let mut sets = [u64::MAX; SETS];
             if SOURCE == SOME {
                 let place = number % PIECE;
@@ -189,7 +193,7 @@ impl Screen<'_, '_> {
                 &tables.maintenance
             };
             let rows = Rows { lots, entry, equity, maintenance, wallet };
-            self.judge::<BASIS, FACTOR, SOURCE, SWAP>(at, rows, &mut seen);
+            self.judge::<BASIS, FACTOR, SOURCE, SWAP>(at, rows, sets, &mut seen);
         }
         let mut at = self.start + blocks * BLOCK;
         while at < self.end {
@@ -200,11 +204,22 @@ impl Screen<'_, '_> {
         seen >> 52 == 0
     }
 
+    /// Asks for columns of a later block: the machine foresees them to the end of a page of memory,
+    /// and no farther.
+    #[inline(always)]
+    fn foresee(&self, at: usize, other: Option<&[i64]>) {
+        let ahead = at + PAGE..at + PAGE + BLOCK;
+        prefetch(self.scorer.columns.lots, ahead.clone());
+        prefetch(self.scorer.columns.entry_value, ahead.clone());
+        prefetch(other.unwrap_or(&[]), ahead);
+    }
+
     #[inline(always)]
     fn judge<const BASIS: u8, const FACTOR: u8, const SOURCE: u8, const SWAP: bool>(
         &mut self,
         at: usize,
         rows: Rows<'_>,
+        sets: [u64; SETS],
         seen: &mut u64,
     ) {
         let terms = Terms::new(self.scorer, self.side, self.floor);
@@ -223,7 +238,7 @@ impl Screen<'_, '_> {
             return;
         }
         for (part, verdicts) in verdicts.chunks_exact(PLACES).enumerate() {
-            self.found.add(at + part * PLACES, set_of(verdicts));
+            self.found.add(at + part * PLACES, set_of(verdicts) & sets[part]);
         }
     }
 
@@ -249,16 +264,11 @@ impl Screen<'_, '_> {
         let Some(account) = self.scorer.columns.account else {
             return;
         };
-        let tables = self.tables::<BASIS, FACTOR>();
-        for (&set, account) in sets.iter().zip(account[at..at + BLOCK].chunks_exact(PLACES)) {
-            if set.count_ones() < MANY {
-                for place in Bits(set) {
-                    for table in tables.into_iter().flatten() {
-                        let line = account[place] as usize;
-                        prefetch(table, line..line + 1);
-                    }
-                }
-            }
+        if let Some(codes) = self.codes::<BASIS, FACTOR>() {
+            return ask(codes, &sets, &account[at..at + BLOCK]);
+        }
+        for table in self.tables::<BASIS, FACTOR>().iter().flatten() {
+            ask(table, &sets, &account[at..at + BLOCK]);
         }
     }
 
@@ -271,6 +281,18 @@ impl Screen<'_, '_> {
             accounts.maintenance_margin.filter(|_| FACTOR == MAINTENANCE),
             accounts.wallet_balance.filter(|_| BASIS == WALLET),
         ]
+    }
+
+    /// Codes of the equities, where the larger equity is the lower score and nothing else is read.
+    #[inline(always)]
+    fn codes<const BASIS: u8, const FACTOR: u8>(&self) -> Option<&[u8]> {
+        let is_divisor = match FACTOR {
+            NONE => BASIS == EQUITY,
+            NOTIONAL => BASIS != WALLET,
+            _ => false,
+        };
+        let codes = &self.reading.codes[..];
+        (is_divisor && self.floor > 0.0 && !codes.is_empty()).then_some(codes)
     }
 
     /// The accounts' values of a block; false where a row points outside of its table.
@@ -289,12 +311,17 @@ impl Screen<'_, '_> {
         };
         let account = &account[at..at + BLOCK];
         let last = account.iter().fold(0, |last, &a| last.max(a)) as usize;
+        if let Some(codes) = self.codes::<BASIS, FACTOR>() {
+            // Who reaches the cut reaches it with less equity too: the lane reads how much it is.
+            pick(sets, account, codes, &mut held.equity, lower_bound);
+            return last < codes.len();
+        }
         let values = [&mut held.equity, &mut held.maintenance, &mut held.wallet];
         let mut is_valid = true;
         for (table, values) in self.tables::<BASIS, FACTOR>().into_iter().zip(values) {
             if let Some(table) = table {
                 is_valid &= last < table.len();
-                pick(sets, account, table, values);
+                pick(sets, account, table, values, |whole| whole);
             }
         }
         is_valid
@@ -305,6 +332,9 @@ impl Screen<'_, '_> {
     #[inline(always)]
     fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
+        self.foresee(at, None);
+        let account = self.scorer.columns.account.unwrap_or(&[]);
+        prefetch(account, at + PAGE..at + PAGE + BLOCK);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
         let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
@@ -431,13 +461,19 @@ fn block(column: Option<&[i64]>, at: usize) -> &[i64] {
 
 /// Values of the accounts of some rows, or of more where that is as quick.
 #[inline(always)]
-fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BLOCK]) {
+fn pick<T: Copy>(
+    sets: [u64; SETS],
+    account: &[u32],
+    table: &[T],
+    values: &mut [i64; BLOCK],
+    whole: impl Fn(T) -> i64,
+) {
     let blocks = account.chunks_exact(PLACES).zip(values.chunks_exact_mut(PLACES));
     for (&set, (account, values)) in sets.iter().zip(blocks) {
         if set.count_ones() < MANY {
             for place in Bits(set) {
                 if let Some(&found) = table.get(account[place] as usize) {
-                    values[place] = found;
+                    values[place] = whole(found);
                 }
             }
             continue;
@@ -445,7 +481,7 @@ fn pick(sets: [u64; SETS], account: &[u32], table: &[i64], values: &mut [i64; BL
         // One load after the other: a vector's gather takes longer.
         for (value, &a) in values.iter_mut().zip(account) {
             match table.get(a as usize) {
-                Some(&found) => *value = found,
+                Some(&found) => *value = whole(found),
                 None => return,
             }
         }

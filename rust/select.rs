@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::queue::Candidate;
-use crate::scatter::reads_all_accounts;
+use crate::scatter::Reading;
 use crate::score::Scorer;
 use crate::sweep::{Kept, Sweep};
 
@@ -75,14 +75,14 @@ fn head(scorer: &Scorer<'_>, request: &Request<'_>, is_ordered: bool) -> Result<
         return Err(Error::Argument { name: "lots", expected: "more than 0", got: lots });
     }
     let tiers = scorer.columns.tier.map_or(0, |tier| tier.iter().copied().max().unwrap_or(0));
-    let is_gathering_all = reads_all_accounts(scorer);
+    let reading = Reading::new(scorer);
     let mut selection = Selection { unfilled: lots, ..Selection::default() };
     for tier in 0..=tiers {
         let tier = scorer.columns.tier.map(|_| tier);
         let need = i128::from(selection.unfilled);
         let is_trusting = true;
         let sweep =
-            Sweep { scorer, request, tier, need, is_trusting, is_gathering_all, is_ordered };
+            Sweep { scorer, request, tier, need, is_trusting, reading: &reading, is_ordered };
         take(sweep, &mut selection)?;
         if selection.unfilled == 0 {
             break;

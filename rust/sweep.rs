@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::lane::{LANE, Lane, Span, nice_error, with_lane};
 use crate::places::{BITS, Bits, Found};
 use crate::queue::Candidate;
+use crate::scatter::Reading;
 use crate::score::Scorer;
 use crate::screen::{Screen, is_screened};
 use crate::select::Request;
@@ -71,6 +72,8 @@ pub struct Taken {
 struct Part {
     taken: Taken,
     near: Vec<Candidate>,
+    /// How many near rows are worth thinning.
+    crowd: usize,
 }
 
 /// One tier of the candidates' side, and how much of its head is needed.
@@ -86,8 +89,8 @@ pub struct Sweep<'a, 's> {
     pub need: i128,
     /// Whether the bracket may follow an estimate, or only what is proven.
     pub is_trusting: bool,
-    /// Whether the accounts of all rows are read, for a value out of range to be found.
-    pub is_gathering_all: bool,
+    /// How accounts are read.
+    pub reading: &'a Reading,
     /// Whether every row is kept with its key, to be brought into order.
     pub is_ordered: bool,
 }
@@ -148,35 +151,57 @@ impl Sweep<'_, '_> {
         candidates.iter().map(|c| self.scorer.size(c)).sum()
     }
 
-    fn unit(&self, rows: Range<usize>, bracket: Bracket, lane: &mut Lane) -> Result<Part> {
+    fn unit(&self, rows: Range<usize>, mut bracket: Bracket, lane: &mut Lane) -> Result<Part> {
         let mut part = Part::default();
-        let floor = bracket.low.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
-        if !is_screened(self.scorer, floor) {
-            for at in rows.clone().step_by(LANE) {
-                let span = Span::Run(at, LANE.min(rows.end - at));
+        let mut found = None;
+        let mut start = rows.start;
+        while start < rows.end {
+            let floor = bracket.low.map_or(0.0, |c| c.key - 4.0 * nice_error(c.key));
+            if is_screened(self.scorer, floor) {
+                let found = found.get_or_insert_with(|| Found::new(STEP + LANE));
+                let end = rows.end.min(start + STEP);
+                self.screen(start..end, floor, found)?;
+                // A lane costs the same for one row as for many: what does not fill one waits.
+                let left = if end == rows.end { 0 } else { found.rows().len() % LANE };
+                let whole = found.rows().len() - left;
+                for rows in found.rows()[..whole].chunks(LANE) {
+                    self.keep(Span::Rows(rows), bracket, lane, &mut part)?;
+                }
+                found.drop_first(whole);
+                start = end;
+            } else {
+                let span = Span::Run(start, LANE.min(rows.end - start));
                 self.keep(span, bracket, lane, &mut part)?;
+                start += LANE;
             }
-            return Ok(part);
-        }
-        let mut found = Found::new(STEP + LANE);
-        for start in rows.clone().step_by(STEP) {
-            let end = rows.end.min(start + STEP);
-            let (scorer, side) = (self.scorer, self.request.side);
-            let is_gathering_all = self.is_gathering_all;
-            let screen =
-                Screen { scorer, floor, side, start, end, is_gathering_all, found: &mut found };
-            if !dispatch(scorer.level, screen) {
-                return Err(scorer.columns.first_out_of_range(&scorer.accounts));
-            }
-            // A lane costs the same for one row as for many: what does not fill one waits.
-            let left = if end == rows.end { 0 } else { found.rows().len() % LANE };
-            let whole = found.rows().len() - left;
-            for rows in found.rows()[..whole].chunks(LANE) {
-                self.keep(Span::Rows(rows), bracket, lane, &mut part)?;
-            }
-            found.drop_first(whole);
+            self.rise(&mut part, &mut bracket);
         }
         Ok(part)
+    }
+
+    /// Finds the rows of a range that may reach a floor.
+    fn screen(&self, rows: Range<usize>, floor: f64, found: &mut Found) -> Result<()> {
+        let (scorer, side) = (self.scorer, self.request.side);
+        let (reading, start, end) = (self.reading, rows.start, rows.end);
+        let screen = Screen { scorer, floor, side, start, end, reading, found };
+        if dispatch(scorer.level, screen) {
+            return Ok(());
+        }
+        Err(scorer.columns.first_out_of_range(&scorer.accounts))
+    }
+
+    /// Raises the lowest row where a unit holds all that is needed: who is behind that is spared.
+    fn rise(&self, part: &mut Part, bracket: &mut Bracket) {
+        if part.near.len() < part.crowd.max(LANE / 4) {
+            return;
+        }
+        let need = self.need - part.taken.weight();
+        if 0 < need && need <= self.weight(&part.near) {
+            let (low, _) = self.scorer.find_cut(&mut part.near, need, |c| self.scorer.size(c));
+            bracket.low = Some(part.near[low]);
+            part.near.truncate(low + 1);
+        }
+        part.crowd = 2 * part.near.len();
     }
 
     fn keep(

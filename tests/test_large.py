@@ -267,3 +267,22 @@ def test_without_owners_each_row_is_an_account() -> None:
     )
 
     assert np.array_equal(accounts, entries)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_large_market_is_ranked_exactly(shape: Shape) -> None:
+    """Many chunks that are joined: each row's place in the exact queue, whatever computes it."""
+    large = shape(np.random.default_rng(26), 150_000)
+    longs = large.columns.lots > 0
+    places = np.zeros(len(longs), dtype=np.int64)
+    places[large.queue] = np.arange(1, len(large.queue) + 1)
+    arguments = (large.columns, large.rate)
+    scores = ranking.score(*arguments, rule=large.rule, accounts=large.accounts)
+
+    for level, threads in product(ranking.simd_levels(), (1, 2)):
+        ranked = ranking.rank(
+            *arguments, rule=large.rule, accounts=large.accounts, simd=level, threads=threads
+        )
+        assert np.array_equal(ranked.rank[longs], places[longs]), (level, threads)
+        assert ranked.score.tobytes() == scores.score.tobytes()
+        assert ranked.reason.tobytes() == scores.reason.tobytes()

@@ -272,9 +272,8 @@ def rank(
         InputError: as `score`.
     """
     subject = _subject(columns, rates, rule, accounts, simd)
-    count = _count("threads", threads)
-    scores, reasons = _core.score(subject, count)
-    return Ranking(rank=_core.rank(subject, count), score=scores, reason=reasons)
+    places, scores, reasons = _core.rank(subject, _count("threads", threads))
+    return Ranking(rank=places, score=scores, reason=reasons)
 
 
 def select(

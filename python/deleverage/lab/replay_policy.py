@@ -60,11 +60,8 @@ def by_queue(side: QueueSide, lots: int, excluded: Int64) -> Share:
     """Take the head of the queue by the edition's score; the last entry in part."""
     if not len(side):
         return Share(rows=excluded[:0], lots=excluded[:0], unfilled=lots)
-    selection = side.select(lots, excluded)
-    rows = selection.rows
-    closed = np.abs(side.columns.lots[rows])
-    closed[-1:] -= int(closed.sum()) + selection.unfilled - lots
-    return Share(rows=rows, lots=closed, unfilled=selection.unfilled)
+    head = side.select(lots, excluded)
+    return Share(rows=head.rows, lots=head.lots, unfilled=head.unfilled)
 
 
 def candidates_of(side: QueueSide, excluded: Int64) -> Int64:
