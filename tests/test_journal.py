@@ -295,8 +295,9 @@ def test_a_closed_journal_does_nothing(journal: Journal[Ledger]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("PRAGMA user_version=2", "newer schema 2"),
-        ("PRAGMA user_version=0", "expected schema 1"),
+        ("PRAGMA user_version=3", "newer schema 3"),
+        ("PRAGMA user_version=1", "expected schema 2, got 1"),
+        ("PRAGMA user_version=0", "expected schema 2, got 0"),
         ("PRAGMA application_id=7", "expected a journal"),
         ("CREATE TABLE more (a INTEGER)", "tables"),
         ("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM snapshots; END", "tables"),

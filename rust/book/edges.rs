@@ -360,14 +360,52 @@ fn binned(
         rows: Rows::Run(0..venue.columns.len()),
         measure: if by_lots { Measure::Lots } else { Measure::One },
     };
-    let Some(edges) = group.light(scale.bands, lights)? else {
-        return Ok(None);
-    };
-    let [long, short] = edges.sides;
-    let mut firsts: Vec<Option<Candidate>> = long.into_iter().chain(short).map(Some).collect();
-    // A queue without entries has no edges.
-    firsts.resize(usize::from(scale.bands) - 1, None);
-    Ok(Some(firsts))
+    let is_lit = group.light(scale.bands, lights)?;
+    Ok(is_lit.then(|| firsts(&venue.scorer(0), scale.bands, lights)))
+}
+
+/// The first entry of each band but the first, from the lights of all rows.
+fn firsts(scorer: &Scorer<'_>, bands: u8, lights: &[u8]) -> Vec<Option<Candidate>> {
+    let parts = lights.par_chunks(CHUNK).enumerate();
+    let parts = parts.map(|(turn, lights)| heads(scorer, turn * CHUNK, bands, lights));
+    let mut heads = parts.reduce(
+        || vec![None; usize::from(bands)],
+        |a, b| a.into_iter().zip(b).map(|(a, b)| ahead(scorer, a, b)).collect(),
+    );
+    // A band without entries begins with the next one's first.
+    for light in 1..heads.len() {
+        heads[light] = heads[light].or(heads[light - 1]);
+    }
+    heads.split_off(1).into_iter().rev().collect()
+}
+
+/// The first entry of each light but the highest, among rows from `start` on.
+fn heads(scorer: &Scorer<'_>, start: usize, bands: u8, lights: &[u8]) -> Vec<Option<Candidate>> {
+    let mut heads = vec![None; usize::from(bands)];
+    with_lane(|lane| {
+        for (turn, lights) in lights.chunks(LANE).enumerate() {
+            let start = start + turn * LANE;
+            scorer.evaluate(Span::Run(start, lights.len()), lane);
+            for (place, &light) in
+                lights.iter().enumerate().filter(|one| (1..bands).contains(one.1))
+            {
+                let row = start + place;
+                let key = scorer.key(lane, place, row);
+                let own = key.map(|key| Candidate::new(key, row, scorer.columns.lots[row]));
+                let head = &mut heads[usize::from(light)];
+                *head = ahead(scorer, *head, own);
+            }
+        }
+    });
+    heads
+}
+
+/// Whichever of two entries of one tier comes first.
+fn ahead(scorer: &Scorer<'_>, a: Option<Candidate>, b: Option<Candidate>) -> Option<Candidate> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if scorer.compare(&a, &b) == Ordering::Less { a } else { b }),
+        (a, b) => a.or(b),
+    }
 }
 
 /// As [`binned`], whatever the rows are.

@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x41444C4A
-SCHEMA = 1
+# 1 was never released: its results and positions were spelt otherwise.
+SCHEMA = 2
 LOCK_SUFFIX = "-lock"
 
 _ENTRIES = (
@@ -254,7 +255,10 @@ def fault(connection: sqlite3.Connection) -> str:
             "open it with a newer deleverage"
         )
     if schema != SCHEMA:
-        return f"expected schema {SCHEMA}, got {schema}"
+        return (
+            f"expected schema {SCHEMA}, got {schema}; read it with the deleverage that wrote it, "
+            "or play its commands again"
+        )
     found = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE sql <> ''")]
     return (
         "" if sorted(map(str, found)) == sorted(TABLES) else "expected its own tables, got others"
