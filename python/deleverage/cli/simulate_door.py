@@ -172,7 +172,7 @@ def report_command(
     """Write one page on a run or a simulated crash: pictures, tables, and what the words mean.
 
     The page works offline and holds no time: the same input gives the same bytes. It needs
-    matplotlib and jinja2, which come with `pip install "deleverage[lab]"`.
+    matplotlib and jinja2, which come with the extra `lab` of the package.
 
     Example: deleverage report -o crash.html --policy queue --policy pro-rata
 
