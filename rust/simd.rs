@@ -33,12 +33,15 @@ impl Level {
         let mut levels = vec![Self::BASELINE];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") {
+            let counts = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("lzcnt");
+            let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+            let has_avx2 = is_x86_feature_detected!("avx2") && counts && bits;
+            if has_avx2 {
                 levels.push(Self(Set::Avx2));
             }
             let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
             let rest = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
-            if wide && rest && is_x86_feature_detected!("avx2") {
+            if has_avx2 && wide && rest {
                 levels.push(Self(Set::Avx512));
             }
         }
@@ -173,13 +176,13 @@ fn stream_lines(into: &mut [i64], values: &[i64]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt,lzcnt,bmi1,bmi2")]
 fn avx2<T: Task>(task: T) -> T::Output {
     task.run()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,popcnt,lzcnt,bmi1,bmi2")]
 fn avx512<T: Task>(task: T) -> T::Output {
     task.run()
 }
