@@ -350,3 +350,58 @@ def test_a_broken_guarantee_is_exit_3(
 
     assert 3 == done.code
     assert "add up to 0, got 1; nothing was booked" in done.err
+
+
+@pytest.mark.parametrize("kept", [(), ("a.journal",), ("a.journal-lock",)])
+def test_a_run_refused_before_its_first_entry_leaves_no_file(
+    crash: Path, capsysbinary: Capture, kept: Sequence[str]
+) -> None:
+    """What it made itself goes again; what was there before it stays."""
+    crash.write_text(crash.read_text() + '\n[venue.lines.NEWW]\n"trigger.x.y" = "1"\n')
+    for name in kept:
+        crash.with_name(name).touch()
+    done = run(capsysbinary, crash, "-o", crash.with_name("a.journal"))
+
+    assert 2 == done.code
+    assert "expected a market of the book, got 'NEWW'" in done.err
+    assert {crash.name, *kept} == {path.name for path in crash.parent.iterdir()}
+
+
+def test_a_run_refused_later_keeps_what_was_acknowledged(
+    crash: Path, capsysbinary: Capture
+) -> None:
+    """The load stands in the journal, though the step after it was refused."""
+    text = crash.read_text().split("[[steps]]")[0]
+    step = '[[steps]]\ndo = "withdraw"\nat = 1\naccount = "zed"\nasset = "USDT"\namount = "99999"\n'
+    crash.write_text(text + step)
+    journal = crash.with_name("a.journal")
+
+    assert 2 == run(capsysbinary, crash, "-o", journal).code
+    assert "intact up to entry 1" in call(capsysbinary, "verify", journal).text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('name = "fund"', 'name = "zed"', "expected a name that no account has, got 'zed'"),
+        (
+            'cash = "100"',
+            'cash = "-100"',
+            "pool fund, cash: expected at least 0 USDT, got -100 USDT",
+        ),
+        (
+            "[[pools]]",
+            '[venue.lines.ETH-PERP]\n"trigger.x" = "1"\n[[pools]]',
+            "lines of ETH-PERP, number of trigger or stop: expected none, as bitmex",
+        ),
+    ],
+)
+def test_a_refusal_of_the_load_is_in_the_words_of_the_scenario(
+    crash: Path, capsysbinary: Capture, before: str, after: str, said: str
+) -> None:
+    """Names and amounts are those that were written, and whose name it is is right."""
+    crash.write_text(crash.read_text().replace(before, after, 1))
+    done = run(capsysbinary, crash)
+
+    assert 2 == done.code
+    assert said in done.err

@@ -7,6 +7,7 @@ import pytest
 
 import house
 from commandline import call
+from deleverage.engine import Engine
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -90,3 +91,27 @@ def test_something_else_is_no_journal(tmp_path: Path, capsysbinary: Capture) -> 
 
     assert 1 == done.code
     assert "not intact" in done.err
+
+
+def test_a_journal_without_an_entry_has_nothing_to_verify(
+    tmp_path: Path, capsysbinary: Capture
+) -> None:
+    """It says so, claims no guarantee, and is exit 0."""
+    where = tmp_path / "new.journal"
+    Engine.open(where).close()
+    shown = call(capsysbinary, "verify", where)
+
+    assert 0 == shown.code
+    assert "no entry yet: nothing to verify" in shown.text
+    assert "every guarantee" not in shown.text
+
+
+def test_bytes_behind_the_last_page_are_exit_1(journal: Path, capsysbinary: Capture) -> None:
+    """A journal that nobody has open is its pages and nothing more."""
+    size = journal.stat().st_size
+    with journal.open("ab") as file:
+        file.write(b"!")
+    done = call(capsysbinary, "verify", journal)
+
+    assert 1 == done.code
+    assert f"expected a file of {size} bytes, got {size + 1}" in done.text

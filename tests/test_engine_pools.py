@@ -256,9 +256,9 @@ def test_what_is_shed_goes_with_its_market(journal: Path) -> None:
         (("find", "ETH", "eth"), "0", InputError, "expected the one behind ETH, got 'find'"),
         (("fund", "ETC", "eth"), "0", InputError, "got 'ETC'"),
         (("fund", "ETH", "fund"), "0", InputError, "expected that of a new pool, got 'fund'"),
-        (("fund", "ETH", "zed"), "0", InputError, "other than 'zed'"),
+        (("fund", "ETH", "zed"), "0", InputError, "no account has, got 'zed'"),
         (("fund", "ETH", "eth"), "2001", StateError, "cash: expected at most 2000 USDT"),
-        (("fund", "ETH", "eth"), "-1", InputError, "cash"),
+        (("fund", "ETH", "eth"), "-1", InputError, "cash: expected at least 0 USDT, got -1 USDT"),
         (("fund", "ETH", " "), "0", InputError, "a name that is not blank"),
     ],
 )

@@ -253,7 +253,7 @@ def test_each_lever_has_the_sign_that_the_edition_declares(venue: dl.Venue, leve
 
     if lever == "leverage_setting":
         declared = turned.get(declared, declared)
-    assert found.declared == {lever: declared}
+    assert (found.declared, found.conditions) == ({lever: declared}, {})
     if declared is Effect.UNKNOWN:
         assert venue.score.joint_hedge
     else:
@@ -284,6 +284,34 @@ def test_without_a_change_both_are_the_same() -> None:
 
     assert found.before == found.after
     assert (found.moved, found.declared) == (Effect.NONE, {})
+    assert not any("the change" in line for line in found.effects())
+
+
+def test_what_is_declared_of_other_positions_says_of_which() -> None:
+    """A setting moves an isolated position in profit; of a cross one the edition says nothing."""
+    venue, frames = dl.Venue.load("bybit"), BOOK.inputs()
+
+    def asking(account: str, **asked: Any) -> WhatIf:
+        return dl.what_if(BOOK.positions, account=account, venue=venue, **frames, **asked)
+
+    cross, own = asking("c", leverage=5), asking("a", leverage=5)
+
+    assert ({"leverage_setting": "isolated"}, {}) == (cross.conditions, own.conditions)
+    assert "but only where a position is isolated, which this one is not" in cross.effects()[0]
+    assert "but only" not in str(own)
+    assert {} == asking("c", hedge=5).conditions
+    assert {"hedge": "cross"} == asking("a", hedge=5).conditions
+
+
+def test_an_edition_that_does_not_look_at_neutral_accounts_says_so() -> None:
+    """The wish is noted, and moves nothing."""
+    venue = dl.Venue.load("bitmex")
+    found = dl.what_if(
+        BOOK.positions, account="a", venue=venue, delta_neutral=True, **BOOK.inputs()
+    )
+
+    assert "delta_neutral: this edition does not look at it" in found.notes
+    assert (found.moved, found.is_changed) == (Effect.NONE, True)
 
 
 def test_several_changes_are_made_in_the_order_that_is_said() -> None:

@@ -14,9 +14,10 @@ from deleverage.errors import InputError
 from deleverage.model.quantise import quantise
 from deleverage.model.records import Venue
 from deleverage.model.refusals import plain
+from deleverage.model.rules import Scope
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.sources import FrameLike
-from deleverage.model.terms import Effect
+from deleverage.model.terms import Effect, Hedged
 from deleverage.planning.inputs import Frames, Number, read_frames
 
 __all__ = ["WhatIf", "what_if"]
@@ -35,7 +36,9 @@ class WhatIf:
         moved: what the change does to the order: `raises` is nearer to being cut. A score that
             stays may still change its rank among equals, where size breaks ties.
         declared: for each lever that was moved, what the edition says that move does to the rank
-            of a position in profit.
+            of a position as in `levers`; see `conditions`.
+        conditions: for each of them that the edition says of other positions only, of which.
+        is_changed: whether a change was asked for.
         at_risk: contracts that can be cut at all, before and after.
         surroundings: liquidity of the contract and warnings that no score counts.
         notes: what the answer rests on.
@@ -45,6 +48,8 @@ class WhatIf:
     after: Standing
     moved: Effect
     declared: Mapping[str, Effect]
+    conditions: Mapping[str, str]
+    is_changed: bool
     at_risk: tuple[Decimal, Decimal]
     surroundings: Surroundings
     notes: tuple[str, ...]
@@ -67,11 +72,13 @@ class WhatIf:
 
     def effects(self) -> list[str]:
         """What the change does, a line each: by its edition, here, and to what is at risk."""
-        lines = [
-            f"{name.replace('_', ' ')}: this edition says it {_does(one)}"
-            for name, one in self.declared.items()
-        ]
-        lines.append(f"the change {_does(self.moved)} here")
+        lines = []
+        for name, one in self.declared.items():
+            only = self.conditions.get(name)
+            more = f", but only where a position is {only}, which this one is not" if only else ""
+            lines.append(f"{name.replace('_', ' ')}: this edition says it {_does(one)}{more}")
+        if self.is_changed:
+            lines.append(f"the change {_does(self.moved)} here")
         lines.append(f"at risk: {self.at_risk[0]} contracts before, {self.at_risk[1]} after")
         return lines
 
@@ -146,11 +153,14 @@ def what_if(
     change, notes = _change(holding, asked)
     after = stand(holding, changed(holding, change))
     before = stand(holding, holding.state)
+    declared = _declared(holding, change)
     return WhatIf(
         before=before,
         after=after,
         moved=_moved(before, after),
-        declared=_declared(holding, change),
+        declared=declared,
+        conditions=_conditions(holding, before, declared),
+        is_changed=change != Change(),
         at_risk=(before.curve.most, after.curve.most),
         surroundings=surround(holding),
         notes=tuple(notes),
@@ -203,6 +213,8 @@ def _with_neutrality(holding: Holding, change: Change) -> tuple[Change, list[str
     notes = []
     if change.leverage is not None and holding.state.pool is not None:
         notes.append("leverage: the position is judged on its account, whose equity stays")
+    if change.is_neutral is not None and not holding.side.snapshot.venue.tiers.neutral:
+        notes.append("delta_neutral: this edition does not look at it")
     if not change.hedge:
         return change, notes
     if holding.is_isolated:
@@ -266,6 +278,28 @@ def _declared(holding: Holding, change: Change) -> dict[str, Effect]:
         found["added_margin"] = levers.added_margin
     if change.hedge:
         found["hedge"] = levers.hedge
+    return found
+
+
+def _conditions(
+    holding: Holding, before: Standing, declared: Mapping[str, Effect]
+) -> dict[str, str]:
+    """Give what a position must be, and this one is not, for what is declared of each lever.
+
+    An edition says it of a position in profit that is judged on its own margin, or on its account
+    where the rule's scope is the account; and of a hedge where the position can be offset.
+    """
+    venue, found = holding.side.snapshot.venue, {}
+    is_offset = venue.tiers.neutral or venue.eligibility.hedged is not Hedged.CANDIDATE
+    is_shared = holding.state.pool is not None and venue.score.scope is not Scope.ACCOUNT
+    for name in declared:
+        wanted = [] if before.profit > 0 else ["in profit"]
+        if name == "hedge" and is_offset:
+            wanted += ["cross"] if holding.is_isolated else []
+        elif is_shared:
+            wanted.append("isolated")
+        if wanted:
+            found[name] = " and ".join(wanted)
     return found
 
 

@@ -288,6 +288,9 @@ def _verify(
 ) -> int:
     """Check a journal: its chain, every decision derived again, every guarantee.
 
+    The exit code is 1 where the journal is damaged or a check fails, and 0 where all pass. A
+    journal without an entry has nothing to verify: the verdict says so, with exit code 0.
+
     Example: deleverage verify crash.journal
     """
     from deleverage.cli.verify import verify_journal

@@ -1,7 +1,8 @@
 """`deleverage run`: a scenario played on an engine, and told as it goes."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +21,7 @@ from deleverage.cli.tables import Page
 from deleverage.engine import Engine
 from deleverage.errors import InputError, StateError
 from deleverage.ledger import Acknowledgement
+from deleverage.ledger.store import LOCK_SUFFIX
 from deleverage.model.quantise import decimal_of
 
 __all__ = ["Told", "play", "run_scenario"]
@@ -75,7 +77,7 @@ def run_scenario(path: Path, *, shape: Format | None, journal: Path | None) -> i
     scenario = read_scenario(path)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "run.journal" if journal is None else journal
-        with Engine.open(where) as engine:
+        with _opened(where) as engine:
             if engine.head.sequence:
                 raise InputError(
                     f"-o {where}: expected a new journal, got one of {engine.head.sequence} entries"
@@ -102,6 +104,21 @@ def _require_file(journal: Path, scenario: Path) -> None:
     is_same = journal.exists() and scenario.exists() and journal.samefile(scenario)
     if is_same or journal.resolve() == scenario.resolve():
         raise InputError(f"-o {journal}: the journal may not be the scenario; name another file")
+
+
+@contextmanager
+def _opened(journal: Path) -> Iterator[Engine]:
+    """Open a journal; what was made for it goes again where nothing was ever written to it."""
+    path = journal.resolve()
+    files = (path, path.with_name(path.name + LOCK_SUFFIX))
+    made = [file for file in files if not file.exists()]
+    with ExitStack() as leaving, Engine.open(journal) as engine:
+        try:
+            yield engine
+        finally:
+            if not engine.head.sequence:
+                for file in made:
+                    leaving.callback(file.unlink, missing_ok=True)
 
 
 def play(scenario: Scenario, engine: Engine, *, progress: bool = False) -> list[Told]:

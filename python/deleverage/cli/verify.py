@@ -24,7 +24,7 @@ def verify_journal(path: Path, *, head: str | None, shape: Format | None, output
         output: `-o`.
 
     Returns:
-        The exit code: 0 where every check passed, 1 where one did not.
+        The exit code: 0 where every check passed or no entry is there yet, 1 where one did not.
 
     Raises:
         InputError: there is no such file, or the receipt is not of that form.

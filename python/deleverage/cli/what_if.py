@@ -132,6 +132,7 @@ def _record(found: WhatIf, curves: pl.DataFrame) -> dict[str, object]:
         "after": found.after.facts(),
         "moved": str(found.moved),
         "declared": {name: str(effect) for name, effect in found.declared.items()},
+        "conditions": dict(found.conditions),
         "at_risk": {"before": found.at_risk[0], "after": found.at_risk[1]},
         "curve": curves,
         "surroundings": found.surroundings.facts(),

@@ -204,9 +204,9 @@ def _carve(state: State, body: Body) -> tuple[State, dict[str, Value]]:
         raise InputError(f"pool: expected the one behind {market}, got {owner!r}")
     if name in state.pools:
         raise InputError(f"name: expected that of a new pool, got {name!r}")
-    loading.refuse_account(state, name, "the name of a pool")
-    asset, cash = state.assets[owner], body.at_least("cash", least=0)
-    most = max(0, pool.cash)
+    loading.refuse_trader(state, name)
+    asset = state.assets[owner]
+    cash, most = loading.cash(state, body, owner, asset), max(0, pool.cash)
     if cash > most:
         said = [accounts.worded(units, state.unit(asset), asset) for units in (most, cash)]
         raise StateError(f"pool {owner}, cash: expected at most {said[0]}, got {said[1]}")

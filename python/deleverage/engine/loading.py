@@ -11,6 +11,7 @@ from deleverage.backstop.pool import Pool, PoolScope
 from deleverage.backstop.window import EIGHT_HOURS
 from deleverage.engine import book as books
 from deleverage.engine import codec
+from deleverage.engine.accounts import worded
 from deleverage.engine.body import Body
 from deleverage.engine.positions import Positions
 from deleverage.engine.posting import OPENING, REST, Line, book, prove
@@ -23,7 +24,7 @@ from deleverage.model.records import Venue
 from deleverage.model.refusals import nearest_name
 from deleverage.model.scales import MarketScale
 
-__all__ = ["edition_hash", "load", "refuse_account"]
+__all__ = ["cash", "edition_hash", "load", "refuse_trader"]
 
 
 def edition_hash(venue: Venue) -> str:
@@ -60,7 +61,10 @@ def load(state: State, body: Body) -> tuple[State, dict[str, Value]]:
         net={market: positions.net_lots(market) for market in scales},
     )
     for name in (MARKET, EVERYBODY):
-        refuse_account(opened, name, "kept for the books")
+        if opened.book.roster.find_account(name) >= 0:
+            raise InputError(
+                f"account: expected a name other than {name!r}, which is kept for the books"
+            )
     triggers = triggers_of(opened.rules, opened.choices, scales)
     opened = _with_pools(
         replace(opened, triggers=triggers), [Body("pool", value) for value in body.items("pools")]
@@ -87,20 +91,22 @@ def _with_pools(state: State, given: list[Body]) -> State:
         name = body.text("name")
         if name in pools:
             raise InputError(f"pool {name}: expected each name once, got it twice")
-        refuse_account(state, name, "the name of a pool")
+        refuse_trader(state, name)
         markets = tuple(str(market) for market in body.items("markets"))
         assets[name] = _asset(state, name, markets, body)
         scopes = (PoolScope.SHARED, PoolScope.MARKET)
         scope = scopes[len(markets)] if len(markets) < len(scopes) else PoolScope.GROUP
+        may_be_negative = bool(
+            body.value.get("may_be_negative")  # type: ignore[union-attr]
+        ) or _may_be_negative(state.rules)
         opened = Pool.open(
             name,
             at=state.at,
-            cash=body.whole("cash"),
+            cash=cash(state, body, name, assets[name], may_be_negative=may_be_negative),
             scope=scope,
             markets=markets,
             lengths=_lengths(state, markets or tuple(state.scales)),
-            may_be_negative=bool(body.value.get("may_be_negative"))  # type: ignore[union-attr]
-            or _may_be_negative(state.rules),
+            may_be_negative=may_be_negative,
         )
         pools[name] = replace(opened, group=body.text("group") if body.has("group") else "")
     _require_one_asset(pools, assets)
@@ -128,14 +134,29 @@ def _require_one_asset(pools: Mapping[str, Pool], assets: Mapping[str, str]) -> 
             )
 
 
-def refuse_account(state: State, name: str, what: str) -> None:
-    """Refuse an account of a name that the books use for somebody else.
+def refuse_trader(state: State, name: str) -> None:
+    """Refuse a pool of the name of a trader: the books would take one for the other.
 
     Raises:
-        InputError: the book has one.
+        InputError: the book has an account of that name.
     """
     if state.book.roster.find_account(name) >= 0:
-        raise InputError(f"account: expected a name other than {name!r}, which is {what}")
+        raise InputError(
+            f"pool: expected a name that no account has, got {name!r}, the name of a trader"
+        )
+
+
+def cash(state: State, body: Body, pool: str, asset: str, *, may_be_negative: bool = False) -> int:
+    """Give the cash that a pool starts with, money units.
+
+    Raises:
+        InputError: there is none, or it is below zero where it may not be.
+    """
+    units = body.whole("cash")
+    if units < 0 and not may_be_negative:
+        said = worded(units, state.unit(asset), asset)
+        raise InputError(f"pool {pool}, cash: expected at least 0 {asset}, got {said}")
+    return units
 
 
 def _may_be_negative(venue: Venue) -> bool:

@@ -118,10 +118,13 @@ class Choices:
             VenueError: a number is none of the edition's lines.
         """
         numbers = self.lines.get(market, {})
+        known = [name for name in venue.numbers if name.startswith(LINES)]
+        none = f"none, as {venue.name} has no line with a number"
+        wanted = f"one of {', '.join(known)}" if known else none
         for name in numbers:
-            if not name.startswith(LINES):
+            if name not in known:
                 raise VenueError(
-                    f"lines of {market}: expected a number of trigger or stop, got {name!r}"
+                    f"lines of {market}, number of trigger or stop: expected {wanted}, got {name!r}"
                 )
         return venue.with_parameters(numbers) if numbers else venue
 

@@ -100,7 +100,7 @@ class Store:
         self._inserting = connection.cursor()
         self._lock = lock
         self._copies: TemporaryDirectory[str] | None = None
-        self._seen: tuple[int, ...] | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     @classmethod
     def writer(cls, path: str | Path, page_limit: int | None = None) -> "Store":
@@ -170,6 +170,18 @@ class Store:
         if self._seen is None or self._seen == _seen(self.path):
             return ""
         return "expected nobody to write to it while it was read, got a writer; verify it again"
+
+    def size_fault(self) -> str:
+        """Why a file that nobody has open is not just its pages; empty if it is, or is open."""
+        if self._seen is None or self._copies is not None:
+            return ""
+        pages, wide, (_, size, _) = (
+            self.setting("page_count"),
+            self.setting("page_size"),
+            self._seen,
+        )
+        wanted = int(pages) * int(wide)
+        return "" if size == wanted else f"expected a file of {wanted} bytes, got {size}"
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -271,7 +283,7 @@ def pages_fault(connection: sqlite3.Connection) -> str:
     return "" if said == "ok" else str(said)
 
 
-def _seen(path: Path) -> tuple[int, ...]:
+def _seen(path: Path) -> tuple[int, int, int]:
     """What tells a file from the same one written to."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns

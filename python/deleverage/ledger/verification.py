@@ -131,7 +131,9 @@ def verify_report(
     """
     receipt = None if head is None else Receipt.parse(head)
     found = verify(path, receipt, applier, closing=closing)
-    if found.is_intact:
+    if found.is_intact and not found.head.sequence:
+        verdict = "no entry yet: nothing to verify"
+    elif found.is_intact:
         verdict = f"intact up to entry {found.head.sequence}, receipt {found.head}"
         if head is None:
             verdict += "; without a receipt a lost tail cannot be seen"
@@ -171,7 +173,9 @@ class _Examination(Generic[State]):
             wrong = self._examine_entries(store, receipt, kept) or wrong
             self.note("snapshots", wrong, f"{len(kept)} kept, {self._how}")
             stage = "pages"
-            wrong = pages_fault(store.connection) or store.disturbed()
+            wrong = pages_fault(store.connection) or store.size_fault()
+            # A writer that came meanwhile explains any fault that was seen.
+            wrong = store.disturbed() or wrong
             self.note("pages", wrong, "every page and index is sound")
         except FILE_ERRORS as error:
             if stage == "chain":
@@ -181,7 +185,7 @@ class _Examination(Generic[State]):
     def close(self, closing: Callable[[State], None]) -> None:
         """Check the last replayed state as a whole."""
         chain, wrong = self._chain, ""
-        if chain.state is None:
+        if chain.state is None or not chain.sequence:
             return
         try:
             closing(chain.state)

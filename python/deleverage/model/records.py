@@ -195,6 +195,11 @@ class Venue:
         names = [f"{path}.{name}" for path, holder in _holders(self) for name in holder.required]
         return tuple(names)
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of all numbers, published or not, as in `required`."""
+        return tuple(f"{path}.{name}" for path, holder in _holders(self) for name in _names(holder))
+
     def with_parameters(self, values: Mapping[str, Decimal]) -> Self:
         """Give the edition with numbers supplied; a published number may be replaced too.
 
@@ -204,11 +209,11 @@ class Venue:
         Raises:
             VenueError: a name is not a number of this edition.
         """
-        holders = dict(_holders(self))
-        known = [f"{path}.{name}" for path, holder in holders.items() for name in _names(holder)]
+        known = self.numbers
         for name in values:
             if name not in known:
-                raise VenueError(f"{self.name}: parameter: expected one of {known}, got {name!r}")
+                wanted = f"one of {', '.join(known)}" if known else "none, as it has no numbers"
+                raise VenueError(f"{self.name}: parameter: expected {wanted}, got {name!r}")
         return replace(
             self,
             tiers=_filled("tiers", self.tiers, values),
