@@ -298,7 +298,9 @@ def test_units_are_never_guessed(journal: Path) -> None:
         assert 0 == engine.head.sequence
 
 
-@pytest.mark.parametrize(("name", "why"), [("bob", "a pool"), ("market", "the books")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("bob", "the name of a trader"), ("market", "the books")]
+)
 def test_a_name_stands_for_one_only(journal: Path, name: str, why: str) -> None:
     """An account is not named like a pool, nor like an owner that the books keep themselves."""
     with Engine.open(journal) as engine:
