@@ -27,9 +27,12 @@ EQUAL = ScoreRule(basis=Basis.UNIT, factor=Factor.NONE, loss=Loss.MULTIPLY, ties
 
 
 def shown(book: Book, **options: Any) -> list[int]:
-    """The kernel's lights of a book."""
+    """The kernel's lights of a book; where nobody is named, every entry is an account's only one."""
+    columns = columns_of(book)
+    if columns.owner is None:
+        columns = replace(columns, owner=np.arange(len(columns.lots), dtype=np.uint32))
     light = ranking.lights(
-        columns_of(book), rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
+        columns, rates_of(book), rule=book.rule, accounts=accounts_of(book), **options
     )
     return [int(value) for value in light]
 

@@ -18,6 +18,19 @@ import numpy.typing as npt
 
 from deleverage import _core
 from deleverage.errors import InputError
+from deleverage.model.arguments import (
+    COLUMN_KINDS,
+    TABLE_KINDS,
+    check_column,
+    check_truth,
+    checked_bands,
+    checked_lots,
+    checked_threads,
+    has_repeats,
+    is_whole,
+    sorted_rows,
+)
+from deleverage.model.refusals import plain
 from deleverage.model.rules import Reason, ScoreRule, Weight
 
 __all__ = [
@@ -54,21 +67,8 @@ REASONS: tuple[Reason, ...] = tuple(Reason)
 #: Names of the sum loops that make the floor of a speed claim.
 FLOOR_VARIANTS: tuple[str, ...] = tuple(_core.floor_variants())
 
-_MOST_BANDS = 100
-_MOST_THREADS = 1024
+_RATE_LIMIT = 2**62
 _NO_ROWS: Int64s = np.empty(0, dtype=np.int64)
-_INT64_COLUMNS = (
-    "lots",
-    "entry_value",
-    "margin",
-    "maintenance_margin",
-    "initial_margin",
-    "open_value",
-    "leverage",
-    "profit_lots",
-    "profit_value",
-    "created_at",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,17 @@ class Rate:
     mark_num: int
     mark_den: int = 1
     is_inverse: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks kinds; ranges are checked where the rate is read.
+
+        Raises:
+            InputError: a part is no whole number, or `is_inverse` no truth value.
+        """
+        for name, part in (("mark_num", self.mark_num), ("mark_den", self.mark_den)):
+            if not is_whole(part):
+                raise InputError(f"{name}: expected a whole number, got {plain(part)}")
+        check_truth("is_inverse", self.is_inverse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +139,13 @@ class Columns:
         """Checks kinds and dtypes; lengths and values are checked where they are read.
 
         Raises:
-            InputError: a column is no one-dimensional contiguous array of its dtype.
+            InputError: a column is no one-dimensional, contiguous and aligned array of its dtype
+                without a mask.
         """
-        for name in _INT64_COLUMNS:
-            _check(name, getattr(self, name), np.int64)
-        for name in ("market", "account", "owner"):
-            _check(name, getattr(self, name), np.uint32)
-        _check("tier", self.tier, np.uint8)
-        _check("position_id", self.position_id, np.uint64)
+        for name, kind in COLUMN_KINDS.items():
+            values = getattr(self, name)
+            if values is not None or name in {"lots", "entry_value"}:
+                check_column(name, values, kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +168,9 @@ class Accounts:
         Raises:
             InputError: a column is no one-dimensional contiguous int64 array.
         """
-        for name in ("equity", "maintenance_margin", "wallet_balance"):
-            _check(f"accounts.{name}", getattr(self, name), np.int64)
+        for name, kind in TABLE_KINDS.items():
+            if (values := getattr(self, name)) is not None:
+                check_column(f"accounts.{name}", values, kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +253,7 @@ def score(
         InputError: a column the rule reads is missing, or a value is out of range.
     """
     subject = _subject(columns, rates, rule, accounts, simd)
-    scores, reasons = _core.score(subject, _count("threads", threads))
+    scores, reasons = _core.score(subject, checked_threads(threads))
     return Scores(score=scores, reason=reasons)
 
 
@@ -272,7 +283,7 @@ def rank(
         InputError: as `score`.
     """
     subject = _subject(columns, rates, rule, accounts, simd)
-    places, scores, reasons = _core.rank(subject, _count("threads", threads))
+    places, scores, reasons = _core.rank(subject, checked_threads(threads))
     return Ranking(rank=places, score=scores, reason=reasons)
 
 
@@ -307,18 +318,19 @@ def select(
         The rows, the lots closed of each, the cut and what is left.
 
     Raises:
-        InputError: as `score`, or `side` or `lots` is out of range.
+        InputError: as `score`, `side` or `lots` is out of range, or there is no excluded row.
     """
     subject = _subject(columns, rate, rule, accounts, simd)
-    if side not in {1, -1}:
-        msg = f"side: expected 1 (long) or -1 (short), got {side!r}"
-        raise InputError(msg)
-    if not 0 < lots < 2**63:
-        msg = f"lots: expected more than 0 and less than 2**63, got {lots!r}"
-        raise InputError(msg)
-    barred = _NO_ROWS if excluded is None else np.unique(excluded).astype(np.int64)
+    if not is_whole(side) or side not in {1, -1}:
+        raise InputError(f"side: expected 1 (long) or -1 (short), got {plain(side)}")
+    lots = checked_lots(lots)
+    check_truth("is_ordered", is_ordered)
+    barred = _NO_ROWS
+    if excluded is not None:
+        barred = sorted_rows("excluded", excluded, len(columns.lots))
+        barred = np.unique(barred) if has_repeats(barred) else barred
     rows, closed, scores, cut, partial, unfilled, rescans = _core.select(
-        subject, side, lots, barred, is_ordered, _count("threads", threads)
+        subject, side, lots, barred, bool(is_ordered), checked_threads(threads)
     )
     return Selection(
         rows=rows,
@@ -357,11 +369,14 @@ def order(
         (k,) int64, the same rows, the first to be cut first.
 
     Raises:
-        InputError: as `score`, or a row does not exist or has no place in the queue.
+        InputError: as `score`, or a row does not exist, has no place or is named twice.
     """
     subject = _subject(columns, rate, rule, accounts, simd)
-    chosen = np.ascontiguousarray(rows, dtype=np.int64)
-    return _core.order(subject, chosen, _count("threads", threads))
+    chosen = sorted_rows("rows", rows, len(columns.lots))
+    if has_repeats(chosen):
+        twice = chosen[1:][chosen[1:] == chosen[:-1]][0]
+        raise InputError(f"rows: expected each row once, got {twice} twice")
+    return _core.order(subject, chosen, checked_threads(threads))
 
 
 def lights(
@@ -394,13 +409,16 @@ def lights(
         (n,) uint8: `bands` is next in line, 1 the last, 0 not in the queue.
 
     Raises:
-        InputError: as `score`, or `bands` or `weight` is out of range.
+        InputError: as `score`, `bands` or `weight` is out of range, or accounts have no `owner`.
     """
     subject = _subject(columns, rates, rule, accounts, simd)
-    if not 1 <= bands <= _MOST_BANDS:
-        msg = f"bands: expected 1 to 100, got {bands!r}"
-        raise InputError(msg)
-    return _core.lights(subject, bands, str(weight), _count("threads", threads))
+    bands = checked_bands(bands)
+    if weight == Weight.ACCOUNTS and columns.owner is None:
+        raise InputError(
+            "weight: expected quantity or entries where the columns have no owner, "
+            "got 'accounts'; pass the column owner"
+        )
+    return _core.lights(subject, bands, str(weight), checked_threads(threads))
 
 
 def floor(
@@ -431,7 +449,7 @@ def floor(
         raise InputError(msg)
     gather = None if account is None or table is None else (account, table)
     code = FLOOR_VARIANTS.index(variant)
-    return _core.floor(list(columns), gather, code, _count("threads", threads))
+    return _core.floor(list(columns), gather, code, checked_threads(threads))
 
 
 def simd_levels() -> tuple[str, ...]:
@@ -446,35 +464,32 @@ def _subject(
     accounts: Accounts | None,
     simd: str,
 ) -> tuple[Any, ...]:
-    listed = [rates] if isinstance(rates, Rate) else list(rates)
-    for rate in listed:
-        for name in ("mark_num", "mark_den"):
-            if not 0 < getattr(rate, name) < 2**62:
-                msg = f"{name}: expected more than 0 and less than 2**62"
-                raise InputError(f"{msg}, got {getattr(rate, name)!r}")
-    numbers = [(rate.mark_num, rate.mark_den, rate.is_inverse) for rate in listed]
+    if not isinstance(columns, Columns):
+        raise InputError(f"columns: expected Columns, got {plain(columns)}")
+    if not isinstance(rule, ScoreRule):
+        raise InputError(f"rule: expected a ScoreRule, got {plain(rule)}")
+    if accounts is not None and not isinstance(accounts, Accounts):
+        raise InputError(f"accounts: expected Accounts, got {plain(accounts)}")
+    if not isinstance(simd, str):
+        raise InputError(f"simd: expected auto or one of {simd_levels()}, got {plain(simd)}")
+    numbers = [_numbers(rates)] if isinstance(rates, Rate) else _every_rate(rates)
     if columns.market is None and len(numbers) != 1:
         msg = f"rates: expected one rate where there is no market column, got {len(numbers)}"
         raise InputError(msg)
     return (columns, accounts, numbers, rule.codes, simd)
 
 
-def _check(name: str, values: object, dtype: type[np.generic]) -> None:
-    if values is None:
-        return
-    if not isinstance(values, np.ndarray) or values.ndim != 1:
-        msg = f"{name}: expected a one-dimensional NumPy array, got {type(values).__name__}"
-        raise InputError(msg)
-    if values.dtype != dtype:
-        msg = f"{name}: expected dtype {np.dtype(dtype).name}, got {values.dtype.name}"
-        raise InputError(msg)
-    if not values.flags.c_contiguous:
-        msg = f"{name}: expected a contiguous array, got a strided view; copy it first"
-        raise InputError(msg)
+def _numbers(rate: Rate) -> tuple[int, int, bool]:
+    for name, part in (("mark_num", rate.mark_num), ("mark_den", rate.mark_den)):
+        if not 0 < part < _RATE_LIMIT:
+            raise InputError(f"{name}: expected more than 0 and less than 2**62, got {part}")
+    return rate.mark_num, rate.mark_den, rate.is_inverse
 
 
-def _count(name: str, value: int) -> int:
-    if not 0 <= value <= _MOST_THREADS:
-        msg = f"{name}: expected 0 (all) to 1024, got {value!r}"
-        raise InputError(msg)
-    return value
+def _every_rate(rates: object) -> list[tuple[int, int, bool]]:
+    if not isinstance(rates, Sequence) or isinstance(rates, str):
+        raise InputError(f"rates: expected a Rate, or one for each market, got {plain(rates)}")
+    for code, rate in enumerate(rates):
+        if not isinstance(rate, Rate):
+            raise InputError(f"rates[{code}]: expected a Rate, got {plain(rate)}")
+    return [_numbers(rate) for rate in rates]

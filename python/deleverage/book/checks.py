@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,17 @@ from numpy.typing import NDArray
 from deleverage import _core
 from deleverage.book.answers import Rate, Uint64s
 from deleverage.errors import InputError
+from deleverage.model.arguments import (
+    COLUMN_KINDS,
+    TABLE_KINDS,
+    array_of,
+    checked_bands,
+    checked_lots,
+    checked_threads,
+    is_masked,
+    is_truth,
+    is_whole,
+)
 from deleverage.model.records import Venue
 from deleverage.model.refusals import nearest_name, plain
 from deleverage.model.rules import ScoreRule, Weight
@@ -43,31 +54,18 @@ Arrays = Mapping[str, NDArray[Any]]
 _SIDES = {"long": 1, "short": -1}
 _RATE_LIMIT = 2**62
 _RATE_PARTS = 3
-_MOST_BANDS = 100
-_MOST_THREADS = 1024
 NO_IDS: Uint64s = np.empty(0, dtype=np.uint64)
 NO_LOTS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-_WHOLE = (
-    *("lots", "entry_value", "margin", "maintenance_margin", "initial_margin", "open_value"),
-    *("leverage", "profit_lots", "profit_value", "created_at"),
-)
-_KINDS: dict[str, type[np.generic]] = {
-    **dict.fromkeys(_WHOLE, np.int64),
-    **dict.fromkeys(("market", "account", "owner"), np.uint32),
-    "tier": np.uint8,
-    "position_id": np.uint64,
-}
-_TABLES = ("equity", "maintenance_margin", "wallet_balance")
 
 
 def columns_of(columns: Arrays, held: Collection[str] | None = None) -> SimpleNamespace:
     """Check kinds and dtypes, and that the book holds such columns if it is made already."""
     given_names = names_of("columns", columns)
     for name in columns:
-        if name not in _KINDS:
+        if name not in COLUMN_KINDS:
             raise InputError(f"columns: expected names of columns, got {plain(name)}{_hint(name)}")
     _refuse_more("", given_names - {"market"}, held)
-    given = {name: _array(name, columns.get(name), kind) for name, kind in _KINDS.items()}
+    given = {name: _array(name, columns.get(name), kind) for name, kind in COLUMN_KINDS.items()}
     for name in ("lots", "entry_value", "position_id"):
         if given[name] is None:
             raise InputError(f"{name}: expected a column, got none; a book needs it")
@@ -94,35 +92,32 @@ def _refuse_more(table: str, given: Collection[str], held: Collection[str] | Non
 
 
 def _hint(name: object) -> str:
-    return nearest_name(name, _KINDS) if isinstance(name, str) else ""
+    return nearest_name(name, COLUMN_KINDS) if isinstance(name, str) else ""
 
 
 def accounts_of(accounts: Arrays, held: Collection[str] | None = None) -> SimpleNamespace:
     """Check names and dtypes of account tables, and that the book holds such tables."""
     given_names = names_of("accounts", accounts)
     for name in accounts:
-        if name not in _TABLES:
-            raise InputError(f"accounts: expected names among {_TABLES}, got {plain(name)}")
+        if name not in TABLE_KINDS:
+            raise InputError(
+                f"accounts: expected names among {tuple(TABLE_KINDS)}, got {plain(name)}"
+            )
     _refuse_more("accounts.", given_names, held)
-    given = {name: _array(f"accounts.{name}", accounts.get(name), np.int64) for name in _TABLES}
+    given = {
+        name: _array(f"accounts.{name}", accounts.get(name), kind)
+        for name, kind in TABLE_KINDS.items()
+    }
     return SimpleNamespace(**given)
 
 
 def _array(name: str, values: object, dtype: type[np.generic]) -> NDArray[Any] | None:
-    if values is None:
-        return None
-    if not isinstance(values, np.ndarray) or values.ndim != 1:
-        got = type(values).__name__
-        raise InputError(f"{name}: expected a one-dimensional NumPy array, got {got}")
-    if values.dtype != dtype:
-        wanted = np.dtype(dtype).name
-        raise InputError(f"{name}: expected dtype {wanted}, got {values.dtype.name}")
-    return np.ascontiguousarray(values)
+    return None if values is None else _laid_out(array_of(name, values, dtype))
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number by its type: no float, no bool, no text."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+def _laid_out(values: NDArray[Any]) -> NDArray[Any]:
+    """Give an array as the kernel reads it: in one piece, each value where words begin."""
+    return np.ascontiguousarray(values if values.flags.aligned else values.copy())
 
 
 def ids_of(name: str, values: object) -> Uint64s:
@@ -155,13 +150,14 @@ def _whole_numbers(
     """Give whole numbers as an array; nothing is rounded, and no text or bool is a number."""
     most = int(np.iinfo(kind).max)
     is_row = not isinstance(values, np.ndarray) or values.ndim == 1
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or not is_row:
+    is_text = isinstance(values, (str, bytes))
+    if is_text or not isinstance(values, Iterable) or not is_row or is_masked(values):
         raise InputError(f"{name}: expected {expected}, got {plain(values)}")
     if isinstance(values, np.ndarray) and values.dtype == kind:
-        return np.ascontiguousarray(values)
+        return _laid_out(values)
     found = list(values)
     for row, value in enumerate(found):
-        if not _is_whole(value) or not 0 <= value <= most:
+        if not is_whole(value) or not 0 <= value <= most:
             raise InputError(f"{name}: expected {expected}, got {plain(value)} in row {row}")
     return np.array(found, dtype=kind)
 
@@ -174,12 +170,12 @@ def _checked_rate(name: str, rate: object) -> Rate:
         )
     num, den, is_inverse = rate
     for part in (num, den):
-        if not _is_whole(part) or not 0 < part < _RATE_LIMIT:
+        if not is_whole(part) or not 0 < part < _RATE_LIMIT:
             raise InputError(
                 f"{name}: expected parts of more than 0 and less than 2^62, whole numbers, "
                 f"got {rate}"
             )
-    if not isinstance(is_inverse, (bool, np.bool_)):
+    if not is_truth(is_inverse):
         raise InputError(f"{name}: expected is_inverse to be True or False, got {rate}")
     return int(num), int(den), bool(is_inverse)
 
@@ -196,7 +192,7 @@ def rates_by_code(rates: object, count: int) -> list[tuple[int, Rate]]:
     if not isinstance(rates, Mapping):
         raise InputError(f"rates: expected a mapping from codes to rates, got {plain(rates)}")
     for code in rates:
-        if not _is_whole(code) or not 0 <= code < count:
+        if not is_whole(code) or not 0 <= code < count:
             raise InputError(
                 f"market: expected the code of a market of the book, 0 to {count - 1}, "
                 f"got {plain(code)}"
@@ -221,7 +217,7 @@ def code_of(market: object, codes: Mapping[str, int]) -> int:
             hint = nearest_name(market, codes)
             raise InputError(f"market: expected a market of the book, got {market!r}{hint}")
         return codes[market]
-    if not _is_whole(market) or not 0 <= market < len(codes):
+    if not is_whole(market) or not 0 <= market < len(codes):
         most = len(codes) - 1
         raise InputError(f"market: expected a name or a code, 0 to {most}, got {plain(market)}")
     return int(market)
@@ -249,22 +245,6 @@ def side_of(side: object) -> int:
     return _SIDES[side]
 
 
-def checked_lots(lots: object) -> int:
-    """Check the lots to offset."""
-    if not _is_whole(lots) or not 0 < lots < 2**63:
-        raise InputError(
-            f"lots: expected more than 0 and less than 2**63, a whole number, got {plain(lots)}"
-        )
-    return int(lots)
-
-
-def checked_bands(bands: object) -> int:
-    """Check the number of bands."""
-    if not _is_whole(bands) or not 1 <= bands <= _MOST_BANDS:
-        raise InputError(f"bands: expected 1 to {_MOST_BANDS}, a whole number, got {plain(bands)}")
-    return int(bands)
-
-
 def checked_weight(weight: object, held: Collection[str]) -> Weight:
     """Check what the bands share out: accounts are counted by the column `owner` alone."""
     if not isinstance(weight, str) or weight not in list(Weight):
@@ -276,12 +256,3 @@ def checked_weight(weight: object, held: Collection[str]) -> Weight:
             "with the column owner"
         )
     return Weight(weight)
-
-
-def checked_threads(threads: object) -> int:
-    """Check a number of threads."""
-    if not _is_whole(threads) or not 0 <= threads <= _MOST_THREADS:
-        raise InputError(
-            f"threads: expected 0 (all) to {_MOST_THREADS}, a whole number, got {plain(threads)}"
-        )
-    return int(threads)

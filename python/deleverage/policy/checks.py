@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deleverage.errors import InputError
+from deleverage.model.arguments import is_masked
 
 __all__ = [
     "LIMIT",
@@ -115,13 +116,18 @@ def check_array(
         dtype: of its values.
 
     Raises:
-        InputError: it is not a contiguous array of one dimension, or has another dtype or length.
+        InputError: it is not a contiguous, aligned array of one dimension without a mask, or has
+            another dtype or length.
     """
-    wanted = f"a contiguous one-dimensional {np.dtype(dtype).name} array"
+    wanted = f"a contiguous one-dimensional {np.dtype(dtype)} array"
     if not isinstance(values, np.ndarray):
         raise InputError(f"{name}: expected {wanted}, got {values!r}")
     if values.ndim != 1 or values.dtype != dtype or not values.flags.c_contiguous:
-        raise InputError(f"{name}: expected {wanted}, got {values.dtype.name} {values.shape}")
+        raise InputError(f"{name}: expected {wanted}, got {values.dtype} {values.shape}")
+    if is_masked(values):
+        raise InputError(f"{name}: expected {wanted}, got one with a mask; fill it first")
+    if not values.flags.aligned:
+        raise InputError(f"{name}: expected {wanted}, got one out of alignment; copy it first")
     if rows is not None and len(values) != rows:
         raise InputError(f"{name}: expected {rows} rows as in {like}, got {len(values)}")
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from deleverage import _core
 from deleverage.errors import InputError
+from deleverage.model.arguments import check_truth
 from deleverage.policy.checks import LIMIT, check_array, whole_number, whole_units
 
 __all__ = ["Rounding", "Shared", "Shares", "share", "share_long"]
@@ -45,6 +46,11 @@ class Rounding(StrEnum):
 
     QUOTA = "quota"
     SMALLEST = "smallest"
+
+
+# Asked at every call; the members of an enumeration take longer to list than a set to search.
+_SHARED = frozenset(Shared)
+_ROUNDINGS = frozenset(Rounding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +99,8 @@ def share(
             and of fewer than 4,096 all; only time depends on it.
         threads: how many to use, 0 for all.
         simd: "auto" or one of `ranking.simd_levels()`; the answer is the same.
-        out: (n,) int64, written over and given back as `taken`. It saves the operating system
+        out: (n,) int64, written over and given back as `taken`; it shares no memory with the
+            columns. It saves the operating system
             from finding fresh memory, which for long columns costs as much as the sharing.
 
     Raises:
@@ -102,6 +109,7 @@ def share(
     amount = whole_units(amount)
     if not 0 <= whole_number("threads", threads, low=None) <= MOST_THREADS:
         raise InputError(f"threads: expected 0 (all) to {MOST_THREADS}, got {threads!r}")
+    _check_words(within_weight, shared, rounding)
     check_array("weight", weight)
     if sample is None:
         count = len(weight)
@@ -113,13 +121,35 @@ def share(
     if ids is not None:
         check_array("ids", ids, len(weight), like="weight", dtype=np.uint64)
     if out is not None:
-        check_array("out", out, len(weight), like="weight")
-        if not out.flags.writeable:
-            raise InputError("out: expected an array that can be written, got a read-only one")
+        _check_out(out, weight, cap, ids)
     request = (amount, str(shared), str(rounding), sample, simd, threads)
-    taken, unfilled, level, rescans = _core.allocate(weight, cap, ids, within_weight, request, out)
+    taken, unfilled, level, rescans = _core.allocate(
+        weight, cap, ids, bool(within_weight), request, out
+    )
     ratio = None if level is None else Fraction(*level)
     return Shares(taken=taken, unfilled=unfilled, level=ratio, rescans=rescans)
+
+
+def _check_words(within_weight: object, shared: object, rounding: object) -> None:
+    """Refuse what is no truth value, and words that name no way to share or to round."""
+    check_truth("within_weight", within_weight)
+    if not isinstance(shared, str) or shared not in _SHARED:
+        raise InputError(f"shared: expected taken or kept, got {shared!r}")
+    if not isinstance(rounding, str) or rounding not in _ROUNDINGS:
+        raise InputError(f"rounding: expected quota or smallest, got {rounding!r}")
+
+
+def _check_out(out: Int64s, weight: Int64s, cap: Int64s | None, ids: Uint64s | None) -> None:
+    """Refuse an array that cannot take the answer, or whose writing would change a column."""
+    check_array("out", out, len(weight), like="weight")
+    if not out.flags.writeable:
+        raise InputError("out: expected an array that can be written, got a read-only one")
+    for name, column in (("weight", weight), ("cap", cap), ("ids", ids)):
+        if column is not None and np.may_share_memory(out, column):
+            raise InputError(
+                f"out: expected memory of its own, got some that {name} lies in; "
+                "pass another array or none"
+            )
 
 
 def share_long(
