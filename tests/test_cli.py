@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from commandline import POSITIONS, Done, book, call
+from deleverage.lab.bench import SECTIONS
 from deleverage.venue import Venue, venues
 
 Capture = pytest.CaptureFixture[bytes]
@@ -298,7 +300,18 @@ def test_an_unknown_part_of_the_bench_is_bad_input(capsysbinary: Capture) -> Non
     done = call(capsysbinary, "bench", "--positions", "1000", "--section", "speed")
 
     assert (2, b"") == (done.code, done.out)
-    assert "speed" in done.err
+    assert f"--section: expected one of {', '.join(SECTIONS)}, got 'speed'" in done.err
+
+
+def test_the_help_of_the_bench_says_what_it_takes(capsysbinary: Capture) -> None:
+    """Every section stands in it, the fewest positions, and no shape that it has not."""
+    words = re.sub(r"[^a-z0-9>=]+", " ", call(capsysbinary, "bench", "--help").out.decode())
+
+    assert all(name in words for name in SECTIONS)
+    assert "x>=1000" in words
+    assert "table or json" in words
+    assert "parquet" not in words
+    assert 2 == call(capsysbinary, "bench", "--positions", "999").code
 
 
 @pytest.mark.parametrize("output", ["absent/ranked.csv", "."])

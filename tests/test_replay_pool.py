@@ -149,10 +149,13 @@ def test_a_trigger_that_was_never_published_needs_lines(dump: Dump) -> None:
         ({"cash": Decimal("NaN")}, "pool: expected money, 0 or more, got NaN"),
         ({"cash": Decimal(1), "income": Decimal(-2)}, "pool income: expected money"),
         ({"cash": Decimal(1), "start": Decimal(-1)}, "pool start: expected a share"),
-        ({"cash": Decimal(1), "stop": Decimal(1)}, "pool stop: expected at least the start, None"),
+        (
+            {"cash": Decimal(1), "stop": Decimal(1)},
+            "pool stop: expected at least the start, None, got 1",
+        ),
         (
             {"cash": Decimal(1), "start": Decimal(1), "stop": Decimal("0.5")},
-            "pool stop: expected at least the start, 1",
+            "pool stop: expected at least the start, 1, got 0.5",
         ),
     ],
 )
@@ -259,5 +262,15 @@ def test_the_command_carries_a_pool(dump: Dump, tmp_path: Path, capsysbinary: Ca
     assert covered == read_results(tmp_path / "run", "pool")["is_covered"].sum() > 0
     alone = call(capsysbinary, *words, tmp_path / "no", "--start", "0.3")
     assert (alone.code == 0, "expected --pool beside them" in alone.err) == (False, True)
+    shares = [
+        (("--start", "2"), "--start: expected a share of the pool, above 0 and at most 1, got 2"),
+        (("--start", "0"), "--start: expected a share of the pool, above 0 and at most 1, got 0"),
+        (("--start", "1", "--stop", "NaN"), "--stop: expected at least --start, 1, got NaN"),
+        (("--start", "0.6", "--stop", "0.3"), "--stop: expected at least --start, 0.6, got 0.3"),
+        (("--stop", "0.3"), "--stop: expected --start beside it, got 0.3 alone"),
+    ]
+    for typed, says in shares:
+        refused = call(capsysbinary, *words, tmp_path / "no", "--pool", "30000", *typed)
+        assert (refused.code, says in refused.err) == (2, True)
     odd = call(capsysbinary, *words, tmp_path / "no", "--pool", "much")
     assert (odd.code == 0, "--pool: expected a decimal number" in odd.err) == (False, True)

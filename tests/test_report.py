@@ -13,6 +13,7 @@ from commandline import call
 from deleverage import Venue
 from deleverage.errors import InputError
 from deleverage.lab.pictures import PICTURES, png, svg
+from deleverage.lab.pictures_style import gather_lines, scale_of
 from deleverage.lab.report import report_html, report_pictures
 from deleverage.lab.report_words import CAPTIONS, MEASURES
 from deleverage.lab.simulate import Simulation, simulate
@@ -130,6 +131,36 @@ def test_a_quiet_crash_still_gives_a_page() -> None:
 
     assert found.fills.height == 0
     assert "Nobody was deleveraged" in report_html([found], command="x")
+    said = {name for name, draw in PICTURES.items() if "nobody was cut" in svg(draw, [found])}
+    assert said == {"queue", "lorenz", "waves", "naked", "trilemma"}
+
+
+@pytest.mark.parametrize(
+    ("amounts", "scale"),
+    [
+        ([], (1.0, "units")),
+        ([0, 999], (1.0, "units")),
+        ([None, -1_000], (1e3, "thousands")),
+        ([999_999], (1e3, "thousands")),
+        ([1_000_000], (1e6, "millions")),
+        ([2_500_000_000], (1e9, "billions")),
+    ],
+)
+def test_an_axis_counts_in_what_its_data_is(
+    amounts: list[int | None], scale: tuple[float, str]
+) -> None:
+    """The largest amount of either sign chooses; what is not known does not."""
+    assert scale_of(pl.Series(amounts, dtype=pl.Int64)) == scale
+
+
+def test_lines_on_each_other_stand_once_under_all_names() -> None:
+    """Those whose columns are all the same share a line; where all are, it says so."""
+    flat, steep = pl.Series([0.0, 0.0]), pl.Series([0.0, 5.0])
+    lines = [("a", [flat]), ("b", [steep]), ("c", [flat])]
+
+    assert [name for name, _ in gather_lines(lines)] == ["a\nc", "b"]
+    assert [name for name, _ in gather_lines([lines[0], lines[2]])] == ["all alike"]
+    assert [name for name, _ in gather_lines(lines[:1])] == ["a"]
 
 
 def test_another_table_may_stand_in_the_page(pair: list[Simulation]) -> None:

@@ -4,15 +4,17 @@ from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 from commandline import call
 from deleverage import Venue
 from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
 from deleverage.lab.generate import Request, generate_dump
-from deleverage.lab.pictures_run import RUN_PICTURES, pictures_of
+from deleverage.lab.pictures_run import RUN_PICTURES, Draw, pictures_of
 from deleverage.lab.pictures_style import png, svg
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_pool import PoolTerms
@@ -177,8 +179,29 @@ def test_a_run_whose_pool_took_everything_gives_a_page(dump: Dump, tmp_path: Pat
     story = read_run(tmp_path / "run", dump=dump.directory)
 
     assert story.summary["accounts"].to_list() == [0]
-    assert story.summary["covered"].to_list() == [dump.bankruptcies.height]
+    said = {name for name, draw in pictures_of(story).items() if _says_nobody(draw, story)}
+    assert said == set(pictures_of(story)) & {"queue", "lorenz", "waves", "naked", "trilemma"}
+    assert said >= {"lorenz", "trilemma"}
+    assert story.summary["taken_over"].to_list() == [dump.bankruptcies.height]
     assert run_html(story, command="x").count("<svg") == len(pictures_of(story))
+
+
+def _says_nobody(draw: Draw, story: RunStory) -> bool:
+    """Whether a picture is the sentence alone."""
+    return "nobody was cut" in svg(draw, story)
+
+
+def test_the_pool_is_drawn_from_what_it_began_with(story: RunStory) -> None:
+    """The first point of each line is the money that was put in, the next what was left of it."""
+    figure = Figure()
+    RUN_PICTURES["pool"](story, figure)
+    axes = figure.axes[0]
+    worth = {"units": 1.0, "thousands": 1e3, "millions": 1e6}[axes.get_ylabel()[6:-1]]
+    for venue in story.pool["venue"].unique():
+        line = next(one for one in axes.lines if one.get_label() == venue)
+        own = story.pool.filter(venue=venue).sort("event")
+        drawn = [float(y) * worth for y in np.asarray(line.get_ydata())]
+        assert drawn == pytest.approx([POOL.cash, *map(float, own["balance"])])
 
 
 def test_what_is_no_run_is_refused(run: Path, tmp_path: Path) -> None:
@@ -213,8 +236,11 @@ def test_the_command_reports_on_a_run(
     assert done.code == 0
     assert "deleverage report run --dump dump" in page.read_text(encoding="utf-8")
     assert len(list((tmp_path / "png").iterdir())) == len(RUN_PICTURES)
-    odd = call(capsysbinary, *words, "--venue", "bitmex")
-    assert (odd.code == 0, "--venue: expected nothing beside a run" in odd.err) == (False, True)
+    odd = (("--venue", "bitmex"), ("--seed", "0"), ("--accounts", "400"), ("--markets", "3"))
+    for option, value in odd:
+        said = call(capsysbinary, *words, option, value)
+        assert said.code == 2
+        assert f"{option}: expected nothing beside a run" in said.err
     lost = call(capsysbinary, "report", "--dump", dump.directory, "-o", page)
     assert (lost.code == 0, "--dump: expected a run beside it" in lost.err) == (False, True)
 
@@ -240,9 +266,9 @@ def test_a_sweep_is_one_frame_and_goes_on_where_it_was(dump: Dump, tmp_path: Pat
     assert whole.schema == pl.Schema(SWEEP)
     assert whole["case"].to_list() == list(pools)
     assert whole.head(2).equals(first)
-    assert whole["covered"].is_sorted()
-    assert whole["covered"][0] == 0
-    assert whole["covered"][-1] == dump.bankruptcies.height
+    assert whole["taken_over"].is_sorted()
+    assert whole["taken_over"][0] == 0
+    assert whole["taken_over"][-1] == dump.bankruptcies.height
     with pytest.raises(InputError, match="expected at least one"):
         sweep(dump, tmp_path, {})
     with pytest.raises(InputError, match=r"got '\.\./up'"):

@@ -26,6 +26,7 @@ from deleverage.cli.options import (
     NeutralOption,
     OutputOption,
     PositionsArgument,
+    RecordFormatOption,
     Side,
     SideOption,
     VenueOption,
@@ -236,7 +237,7 @@ def _demo(
         int, typer.Option("--positions", metavar="N", min=4, help="Size of the book.")
     ] = 50_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another crash.")] = 0,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
     output: OutputOption = "-",
 ) -> int:
     """Plan a synthetic crash: the queue, the lights, the plan, what one trader sees.
@@ -262,7 +263,7 @@ def _run(
         Path | None,
         typer.Option("--output", "-o", metavar="JOURNAL", help="Where the journal is kept."),
     ] = None,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
 ) -> int:
     """Play a scenario: marks, pools, triggers, liquidations, who is cut, and the books.
 
@@ -301,7 +302,7 @@ def _verify(
 @application.command("bench", epilog=_EPILOG)
 def _bench(
     positions: Annotated[
-        int, typer.Option("--positions", metavar="N", min=1, help="Size of the book.")
+        int, typer.Option("--positions", metavar="N", min=1_000, help="Size of the book.")
     ] = 1_000_000,
     *,
     threads: Annotated[
@@ -313,7 +314,12 @@ def _bench(
     ] = 21,
     section: Annotated[
         list[str] | None,
-        typer.Option("--section", metavar="NAME", help="Only this part; may be repeated."),
+        typer.Option(
+            "--section",
+            metavar="NAME",
+            help="Only this part; may be repeated: select, peers, lights, rank, distributions, "
+            "policies, memory, frames, journal, replay, ticks, book, growth.",
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds, rougher figures.")] = False,
     ticks: Annotated[
@@ -326,7 +332,7 @@ def _bench(
     write_readme: Annotated[
         bool, typer.Option("--write-readme", help="Write benches/README.md too.")
     ] = False,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
     output: OutputOption = "-",
 ) -> int:
     """Measure this machine against the floor of reading the columns once.
@@ -372,7 +378,7 @@ def _import_hyperliquid(
         list[str] | None,
         typer.Option("--published", metavar="MARKET=QTY", help="A published total to meet."),
     ] = None,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
 ) -> int:
     """Import published Hyperliquid ADL fills, check them, and plan the same event ourselves.
 

@@ -54,6 +54,10 @@ def measure(course: Course, *, is_readme_written: bool, shape: Format | None, ou
         InvariantError: a rival formulation found another answer than ours.
         OutputError: a file cannot be written.
     """
+    unknown = [name for name in course.sections if name not in bench.SECTIONS]
+    if unknown:
+        known = ", ".join(bench.SECTIONS)
+        raise InputError(f"--section: expected one of {known}, got {unknown[0]!r}")
     sink = Sink.of(shape, output, allowed=(Format.TABLE, Format.JSON))
     readme = _readme() if is_readme_written else None
     report = bench.run(

@@ -8,7 +8,6 @@ import typer
 
 from deleverage.cli.options import (
     AccountsOption,
-    FormatOption,
     FundingLineOption,
     FundingRateOption,
     MarketOption,
@@ -19,6 +18,7 @@ from deleverage.cli.options import (
     PoolBalanceOption,
     PoolPeakOption,
     PositionsArgument,
+    RecordFormatOption,
     SessionOption,
     SideOption,
     SpikeOption,
@@ -47,7 +47,7 @@ def check_command(
     thin_session: SessionOption = None,
     pool_balance: PoolBalanceOption = None,
     pool_peak: PoolPeakOption = None,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
     output: OutputOption = "-",
 ) -> int:
     """Check a trader's positions: five questions, two points each, and what no score counts.

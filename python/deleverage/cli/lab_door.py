@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deleverage.cli.options import FormatOption, OutputOption
+from deleverage.cli.options import FormatOption, OutputOption, RecordFormatOption
 
 __all__ = ["generate_command", "paper_command", "replay_command"]
 
@@ -17,7 +17,7 @@ def paper_command(
         Path, typer.Argument(metavar="DIR", help="Published outputs of the replication.")
     ],
     *,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
     output: OutputOption = "-",
 ) -> int:
     """Recompute the tables of arXiv 2602.15182 from its published files, and read them again.
@@ -88,11 +88,20 @@ def replay_command(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="SHARE", help="Of the pool: deleveraging starts there."),
+        typer.Option(
+            "--start",
+            metavar="SHARE",
+            help="Of the pool, above 0 and at most 1: deleveraging starts there, and stops above "
+            "it unless --stop says otherwise; without it the edition's trigger holds.",
+        ),
     ] = None,
     stop: Annotated[
         str | None,
-        typer.Option("--stop", metavar="SHARE", help="Of the pool: deleveraging stops there."),
+        typer.Option(
+            "--stop",
+            metavar="SHARE",
+            help="Of the pool, --start or more: deleveraging stops there; without it at --start.",
+        ),
     ] = None,
     income: Annotated[
         str | None,

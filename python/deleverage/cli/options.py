@@ -21,6 +21,7 @@ __all__ = [
     "PoolBalanceOption",
     "PoolPeakOption",
     "PositionsArgument",
+    "RecordFormatOption",
     "SessionOption",
     "Side",
     "SideOption",
@@ -97,6 +98,15 @@ FormatOption = Annotated[
         "--format",
         metavar="SHAPE",
         help="table, json, csv or parquet; default by the suffix of -o, else a table.",
+        show_default=False,
+    ),
+]
+RecordFormatOption = Annotated[
+    Format | None,
+    Option(
+        "--format",
+        metavar="SHAPE",
+        help="table or json; default by the suffix of -o, else a table.",
         show_default=False,
     ),
 ]

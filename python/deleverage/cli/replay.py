@@ -80,7 +80,7 @@ def summarised(directory: Path) -> pl.DataFrame:
         directory: of the run.
 
     Returns:
-        One row a venue and policy: events, covered (by a pool), uncovered (not filled), fills,
+        One row a venue and policy: events, taken_over (by a pool), uncovered (not filled), fills,
         notional, profit, needed, executed (USD; see `replay_event`), overshoot and undershoot of
         executed against needed, gross, and the mean participation and top share of an event.
     """
@@ -91,7 +91,7 @@ def summarised(directory: Path) -> pl.DataFrame:
         .group_by("venue", "policy")
         .agg(
             events=pl.len(),
-            covered=(pl.col("reason") == COVERED).sum(),
+            taken_over=(pl.col("reason") == COVERED).sum(),
             uncovered=(pl.col("unfilled") > 0).sum(),
             fills=pl.col("fills").sum(),
             notional=pl.col("notional").sum(),
@@ -118,12 +118,30 @@ def _pool(
         if (start, stop, income) != (None, None, None):
             raise InputError("--start, --stop, --income: expected --pool beside them, got none")
         return None
+    first, last = _lines(start, stop)
     return PoolTerms(
         cash=_decimal("--pool", cash),
-        start=None if start is None else _decimal("--start", start),
-        stop=None if stop is None else _decimal("--stop", stop),
+        start=first,
+        stop=last,
         income=_decimal("--income", "0" if income is None else income),
     )
+
+
+def _lines(start: str | None, stop: str | None) -> tuple[Decimal | None, Decimal | None]:
+    """Read `--start` and `--stop`, where they are given."""
+    if start is None:
+        if stop is not None:
+            raise InputError(f"--stop: expected --start beside it, got {stop} alone")
+        return None, None
+    first = _decimal("--start", start)
+    if not (first.is_finite() and 0 < first <= 1):
+        raise InputError(
+            f"--start: expected a share of the pool, above 0 and at most 1, got {start}"
+        )
+    last = None if stop is None else _decimal("--stop", stop)
+    if last is not None and not (last.is_finite() and last >= first):
+        raise InputError(f"--stop: expected at least --start, {start}, got {stop}")
+    return first, last
 
 
 def _decimal(option: str, text: str) -> Decimal:

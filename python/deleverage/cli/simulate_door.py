@@ -32,8 +32,24 @@ _Traders = Annotated[int, typer.Option("--accounts", metavar="N", min=4, help="N
 _Markets = Annotated[
     int,
     typer.Option(
-        "--markets", metavar="N", min=1, help="Markets; with several, hedges are cross margined."
+        "--markets",
+        metavar="N",
+        min=1,
+        max=16,
+        help="Markets; with several, hedges are cross margined.",
     ),
+]
+# None says that nothing was typed: beside a run each of them is refused.
+_ReportSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Another crash; 0 without it.")
+]
+_ReportTraders = Annotated[
+    int | None,
+    typer.Option("--accounts", metavar="N", min=4, help="Number of traders; 400 without it."),
+]
+_ReportMarkets = Annotated[
+    int | None,
+    typer.Option("--markets", metavar="N", min=1, max=16, help="As `simulate`; 1 without it."),
 ]
 _Settle = Annotated[
     str | None,
@@ -157,9 +173,9 @@ def report_command(
     ] = None,
     venue: _Venues = None,
     policy: _Policies = None,
-    seed: _Seed = 0,
-    accounts: _Traders = 400,
-    markets: _Markets = 1,
+    seed: _ReportSeed = None,
+    accounts: _ReportTraders = None,
+    markets: _ReportMarkets = None,
     settle: _Settle = None,
     png: Annotated[
         Path | None,
@@ -184,8 +200,16 @@ def report_command(
     from deleverage.cli.simulate import Crash
 
     if run is not None:
-        given = {"--venue": venue, "--policy": policy, "--settle": settle, "--compare": compare}
-        said = [option for option, value in given.items() if value]
+        given = {
+            "--venue": venue or None,
+            "--policy": policy or None,
+            "--seed": seed,
+            "--accounts": accounts,
+            "--markets": markets,
+            "--settle": settle,
+            "--compare": compare or None,
+        }
+        said = [option for option, value in given.items() if value is not None]
         if said:
             raise InputError(f"{said[0]}: expected nothing beside a run, which says its own")
         return write_run_report(run, dump=dump, output=page, png=png)
@@ -195,9 +219,9 @@ def report_command(
     crash = Crash(
         venues=tuple(venue or ("generic",)),
         policies=tuple(policy or ()),
-        seed=seed,
-        accounts=accounts,
-        markets=markets,
+        seed=0 if seed is None else seed,
+        accounts=400 if accounts is None else accounts,
+        markets=1 if markets is None else markets,
         settle=settle,
     )
     return write_report(crash, output=page, png=png, is_compared=compare)

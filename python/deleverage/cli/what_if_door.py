@@ -8,13 +8,13 @@ import typer
 
 from deleverage.cli.options import (
     AccountsOption,
-    FormatOption,
     MarketOption,
     MarketsOption,
     MarksOption,
     NeutralOption,
     OutputOption,
     PositionsArgument,
+    RecordFormatOption,
     SideOption,
     VenueOption,
 )
@@ -67,7 +67,7 @@ def what_if_command(
     hedge: HedgeOption = None,
     delta_neutral: DeltaOption = None,
     bankrupt: BankruptOption = None,
-    shape: FormatOption = None,
+    shape: RecordFormatOption = None,
     output: OutputOption = "-",
 ) -> int:
     """Say where a position would stand: light, rank, score, and how much of it is cut.

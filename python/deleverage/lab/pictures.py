@@ -12,16 +12,30 @@ import polars as pl
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from deleverage.lab.pictures_style import COLOURS, GREY, draw_line, heat, legend, markers, png, svg
+from deleverage.lab.pictures_style import (
+    COLOURS,
+    GREY,
+    draw_line,
+    gather_lines,
+    heat,
+    legend,
+    markers,
+    nobody_cut,
+    png,
+    scale_of,
+    svg,
+)
 from deleverage.lab.simulate import Simulation
 from deleverage.lab.simulate_summary import summarise, waves
 
 __all__ = ["PICTURES", "label", "png", "svg"]
 
 _HEAD = 40
-_MILLION = 1e6
+_NAKED = ("naked_exposure", "naked_loss")
+_SHOTS = ("overshoot", "undershoot")
 
 Simulations = Sequence[Simulation]
+Draw = Callable[[Simulations, Figure], None]
 
 
 def label(one: Simulation, among: Simulations) -> str:
@@ -63,8 +77,7 @@ def _price(simulations: Simulations, figure: Figure) -> None:
 
 def _queue(simulations: Simulations, figure: Figure) -> None:
     """Lots by place in the queue, before and after the first wave."""
-    first = simulations[0]
-    market, side = _first_side(first)
+    market, side = _first_side(next(one for one in simulations if one.fills.height))
     rows = figure.subplots(len(simulations), 1, sharex=True, squeeze=False)[:, 0]
     figure.set_size_inches(7.6, 1.0 + 1.05 * len(simulations))
     for axes, one in zip(rows, simulations, strict=True):
@@ -100,13 +113,13 @@ def _waves(simulations: Simulations, figure: Figure) -> None:
     """Over- and undershoot of each wave under each policy."""
     axes = figure.subplots()
     count, width = len(simulations), 0.8 / max(len(simulations), 1)
-    most = 0
-    for number, one in enumerate(simulations):
-        table = waves(one)
+    most, tables = 0, [waves(one) for one in simulations]
+    worth, word = scale_of(*(table[name] for table in tables for name in _SHOTS))
+    for number, (one, table) in enumerate(zip(simulations, tables, strict=True)):
         most = max(most, table.height)
         at = table["wave"].to_numpy() + (number - (count - 1) / 2) * width
         colour = COLOURS[number % len(COLOURS)]
-        over, under = table["overshoot"] / _MILLION, -table["undershoot"] / _MILLION
+        over, under = table["overshoot"] / worth, -table["undershoot"] / worth
         axes.bar(at, over, width * 0.9, color=colour, label=label(one, simulations))
         axes.bar(at, under, width * 0.9, color=colour)
     axes.axhline(0, color="#333333", linewidth=0.8)
@@ -115,15 +128,17 @@ def _waves(simulations: Simulations, figure: Figure) -> None:
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xticks(range(1, most + 1), [f"wave {number}" for number in range(1, most + 1)])
-    axes.set_ylabel("taken beyond need (up) or too little (down), millions")
+    axes.set_ylabel(f"taken beyond need (up) or too little (down), {word}")
     legend(axes)
 
 
 def _pool(simulations: Simulations, figure: Figure) -> None:
     """Balance of the pool with its start and stop lines."""
-    axes = figure.subplots()
+    axes, course = figure.subplots(), simulations[0].course
+    balances = [one.steps["pool_balance"] for one in simulations]
+    worth, unit = scale_of(*balances, course.start_line, course.stop_line)
     for number, one in enumerate(simulations):
-        balance = one.steps["pool_balance"] / _MILLION
+        balance = balances[number] / worth
         draw_line(
             axes,
             one.steps["step"],
@@ -132,13 +147,12 @@ def _pool(simulations: Simulations, figure: Figure) -> None:
             label(one, simulations),
             among=len(simulations),
         )
-    course = simulations[0].course
     lines = {"start": (course.start_line, "#d55e00"), "stop": (course.stop_line, "#009e73")}
     for word, (line, colour) in lines.items():
-        axes.axhline(line / _MILLION, color=colour, linewidth=0.9)
+        axes.axhline(line / worth, color=colour, linewidth=0.9)
         axes.annotate(
             f"deleveraging {word}s here",
-            (course.steps - 1, line / _MILLION),
+            (course.steps - 1, line / worth),
             (0, 3),
             textcoords="offset points",
             ha="right",
@@ -149,7 +163,7 @@ def _pool(simulations: Simulations, figure: Figure) -> None:
     for step in active:
         axes.axvspan(step - 0.5, step + 0.5, color="#f5e9e2", linewidth=0, zorder=0)
     axes.set_xlabel("step")
-    axes.set_ylabel("pool (millions)")
+    axes.set_ylabel(f"pool ({unit})")
     legend(axes)
 
 
@@ -173,26 +187,17 @@ def _lights(simulations: Simulations, figure: Figure) -> None:
 def _naked(simulations: Simulations, figure: Figure) -> None:
     """Naked exposure of hedged traders, and what it has cost them."""
     left, right = figure.subplots(1, 2)
-    for number, one in enumerate(simulations):
-        name, steps = label(one, simulations), one.steps
-        draw_line(
-            left,
-            steps["step"],
-            steps["naked_exposure"] / _MILLION,
-            number,
-            name,
-            among=len(simulations),
-        )
-        draw_line(
-            right,
-            steps["step"],
-            steps["naked_loss"] / _MILLION,
-            number,
-            name,
-            among=len(simulations),
-        )
-    left.set_title("value of legs left naked (millions)", loc="left", fontsize=9)
-    right.set_title("what they have lost so far (millions)", loc="left", fontsize=9)
+    shown = [
+        (label(one, simulations), [one.steps[name] for name in ("step", *_NAKED)])
+        for one in simulations
+    ]
+    lines = gather_lines(shown)
+    scales = [scale_of(*(one.steps[name] for one in simulations)) for name in _NAKED]
+    for number, (name, (steps, *columns)) in enumerate(lines):
+        for axes, column, (worth, _) in zip((left, right), columns, scales, strict=True):
+            draw_line(axes, steps, column / worth, number, name, among=len(lines))
+    left.set_title(f"value of legs left naked ({scales[0][1]})", loc="left", fontsize=9)
+    right.set_title(f"what they have lost so far ({scales[1][1]})", loc="left", fontsize=9)
     right.axhline(0, color="#333333", linewidth=0.8)
     for axes in (left, right):
         axes.set_xlabel("step")
@@ -203,20 +208,31 @@ def _trilemma(simulations: Simulations, figure: Figure) -> None:
     """Solvency against fairness; the area is the revenue that leaves."""
     axes = figure.subplots()
     table = summarise(simulations)
+    worth, word = scale_of(table["needed"])
     at = [
-        (100 * haircut, needed / _MILLION)
+        (100 * haircut, needed / worth)
         for haircut, needed in table.select("max_haircut", "needed").iter_rows()
     ]
     names = [label(one, simulations) for one in simulations]
     markers(axes, at, table["revenue_lost"].to_list(), names)
     axes.set_xlabel("fairness: largest part of a profit that one trader lost, % (left is fairer)")
-    axes.set_ylabel("solvency: missing money, millions (down is safer)")
+    axes.set_ylabel(f"solvency: missing money, {word} (down is safer)")
+
+
+def _of_cuts(draw: Draw) -> Draw:
+    """Draw what cuts did, or say that there were none."""
+
+    def drawn(simulations: Simulations, figure: Figure) -> None:
+        if any(one.fills.height for one in simulations):
+            draw(simulations, figure)
+        else:
+            nobody_cut(figure)
+
+    return drawn
 
 
 def _first_side(one: Simulation) -> tuple[int, str]:
-    """The market and side that were cut first; shorts of the first market where nobody was."""
-    if not one.fills.height:
-        return 0, "short"
+    """The market and side that were cut first."""
     market, side = one.fills.select("market", "side").row(0)
     return int(market), str(side)
 
@@ -236,16 +252,16 @@ def _queue_table(one: Simulation, market: int, side: str) -> pl.DataFrame:
     )
 
 
-PICTURES: Mapping[str, Callable[[Simulations, Figure], None]] = MappingProxyType(
+PICTURES: Mapping[str, Draw] = MappingProxyType(
     {
         "price": _price,
-        "queue": _queue,
-        "lorenz": _lorenz,
-        "waves": _waves,
+        "queue": _of_cuts(_queue),
+        "lorenz": _of_cuts(_lorenz),
+        "waves": _of_cuts(_waves),
         "pool": _pool,
         "lights": _lights,
-        "naked": _naked,
-        "trilemma": _trilemma,
+        "naked": _of_cuts(_naked),
+        "trilemma": _of_cuts(_trilemma),
     }
 )
 """The pictures by name, in the order in which a report shows them."""

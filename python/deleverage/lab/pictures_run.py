@@ -19,15 +19,18 @@ from deleverage.lab.pictures_style import (
     START,
     STOP,
     draw_line,
+    gather_lines,
     heat,
+    is_alike,
     legend,
     markers,
+    nobody_cut,
+    scale_of,
 )
 from deleverage.lab.report_run import Key, RunStory
 
-__all__ = ["RUN_PICTURES", "pictures_of"]
+__all__ = ["RUN_PICTURES", "Draw", "pictures_of"]
 
-_MILLION = 1e6
 _MOST_WAVES = 10
 _MOST_PANELS = 6
 _CURVE = 200
@@ -58,12 +61,12 @@ def _storm(story: RunStory, figure: Figure) -> None:
     """What was closed by force in each wave, and what it lacked."""
     above, below = figure.subplots(2, 1, sharex=True)
     for axes, name, word in ((above, "notional", "closed"), (below, "needed", "lacked")):
-        groups = _alike(story, name)
+        groups, (worth, unit) = _alike(story, name), scale_of(story.waves[name])
         for number, (names, table) in enumerate(groups):
             at = table["start"].to_numpy()
             colour = COLOURS[number % len(COLOURS)]
-            axes.vlines(at, 0, table[name] / _MILLION, color=colour, linewidth=2.2, label=names)
-        axes.set_ylabel(f"{word} (millions)")
+            axes.vlines(at, 0, table[name] / worth, color=colour, linewidth=2.2, label=names)
+        axes.set_ylabel(f"{word} ({unit})")
         axes.set_ylim(bottom=0)
         if len(groups) > 1:
             legend(axes)
@@ -118,11 +121,12 @@ def _waves(story: RunStory, figure: Figure) -> None:
     largest = needed.top_k(_MOST_WAVES, by=["needed", "wave"]).sort("wave")
     groups = _alike(story, "overshoot", "undershoot")
     width = 0.8 / max(len(groups), 1)
+    worth, unit = scale_of(story.waves["overshoot"], story.waves["undershoot"])
     for number, (names, table) in enumerate(groups):
         shown = largest.select("wave").join(table, on="wave", how="left", maintain_order="left")
         at = np.arange(shown.height) + (number - (len(groups) - 1) / 2) * width
         colour = COLOURS[number % len(COLOURS)]
-        over, under = shown["overshoot"] / _MILLION, -shown["undershoot"] / _MILLION
+        over, under = shown["overshoot"] / worth, -shown["undershoot"] / worth
         axes.bar(at, over, width * 0.9, color=colour, label=names)
         axes.bar(at, under, width * 0.9, color=colour)
     axes.axhline(0, color="#333333", linewidth=0.8)
@@ -132,7 +136,7 @@ def _waves(story: RunStory, figure: Figure) -> None:
     words = [f"{wave}\n{start:.0f} s" for wave, start in largest.select("wave", "start").rows()]
     axes.set_xticks(range(len(words)), words, fontsize=8)
     axes.set_xlabel("wave, and seconds after the first bankruptcy")
-    axes.set_ylabel("beyond need (up), too little (down)\nmillions")
+    axes.set_ylabel(f"beyond need (up), too little (down)\n{unit}")
     legend(axes)
 
 
@@ -140,20 +144,26 @@ def _pool(story: RunStory, figure: Figure) -> None:
     """Balance of each venue's pool, its lines, and when deleveraging was active."""
     axes = figure.subplots()
     venues = story.pool["venue"].unique().sort().to_list()
+    amounts = story.pool.select(pl.col("balance", "paid").cast(pl.Float64))
+    worth, unit = scale_of(amounts["balance"], amounts["balance"] + amounts["paid"])
     for number, venue in enumerate(venues):
         own = story.pool.filter(pl.col("venue") == venue).sort("event")
-        seconds = (own["time"] - story.first) / 1e9
-        balance = own["balance"].cast(pl.Float64) / _MILLION
-        draw_line(axes, seconds, balance, number, venue, among=len(venues))
+        seconds = ((own["time"] - story.first) / 1e9).to_list()
+        balance = (own["balance"].cast(pl.Float64) / worth).to_list()
+        # Nothing has come in yet at the first bankruptcy: what it was paid is all that is gone.
+        opening = float(own["balance"][0] + own["paid"][0]) / worth
+        line = ([seconds[0], *seconds], [opening, *balance])
+        draw_line(axes, *line, number, venue, among=len(venues))
+        axes.plot(seconds[0], opening, "o", color=COLOURS[number % len(COLOURS)], markersize=6)
     shown = story.pool.filter(pl.col("venue") == venues[0]).sort("event")
     _shade(axes, shown, story.first)
     for name, colour, word in (("start_line", START, "starts"), ("stop_line", STOP, "stops")):
         level = shown[name][0]
         if level is not None:
-            axes.axhline(float(level) / _MILLION, color=colour, linewidth=0.9)
+            axes.axhline(float(level) / worth, color=colour, linewidth=0.9)
             axes.annotate(
                 f"deleveraging {word}",
-                (1.0, float(level) / _MILLION),
+                (1.0, float(level) / worth),
                 (-2, 3),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
@@ -162,9 +172,9 @@ def _pool(story: RunStory, figure: Figure) -> None:
                 fontsize=8,
             )
     lowest = story.pool["balance"].cast(pl.Float64).to_numpy().min()
-    axes.set_ylim(bottom=min(0.0, lowest / _MILLION))
+    axes.set_ylim(bottom=min(0.0, lowest / worth))
     axes.set_xlabel("seconds after the first bankruptcy")
-    axes.set_ylabel("pool (millions)")
+    axes.set_ylabel(f"pool ({unit})")
     if len(venues) > 1:
         legend(axes)
 
@@ -217,17 +227,27 @@ def _naked(story: RunStory, figure: Figure) -> None:
     """Net positions that cuts have opened, snapshot by snapshot."""
     left, right = figure.subplots(1, 2)
     table = story.naked if story.naked is not None else pl.DataFrame()
-    for number, key in enumerate(story.keys):
-        own, name = story.of(table, key), story.label(key)
-        some = len(story.keys)
-        draw_line(left, own["start"], own["naked"] / _MILLION, number, name, among=some)
-        part = 100 * own["naked"] / own["hedged"].replace(0.0, None)
-        draw_line(right, own["start"], part, number, name, among=some)
-    left.set_title("left naked by the cuts (millions)", loc="left", fontsize=9)
+    worth, unit = scale_of(table["naked"])
+    part = 100 * pl.col("naked") / pl.col("hedged").replace(0.0, None)
+    table = table.with_columns(pl.col("naked") / worth, part=part)
+    shown = [
+        (story.label(key), story.of(table, key).select("start", "naked", "part").get_columns())
+        for key in story.keys
+    ]
+    lines = gather_lines(shown)
+    for number, (name, (start, naked, share)) in enumerate(lines):
+        draw_line(left, start, naked, number, name, among=len(lines))
+        draw_line(right, start, share, number, name, among=len(lines))
+    left.set_title(f"left naked by the cuts ({unit})", loc="left", fontsize=9)
     right.set_title("part of the hedges of those who were cut, %", loc="left", fontsize=9)
     for axes in (left, right):
         axes.set_xlabel("snapshot, seconds after the first bankruptcy", fontsize=8)
-        axes.set_ylim(bottom=0)
+    # Below 1 % as wide as from there to 10 %: small parts are told apart. Both begin a little
+    # below zero, so that a line on zero is seen whole.
+    right.set_yscale("symlog", linthresh=1)
+    right.yaxis.set_major_formatter("{x:g}")
+    left.set_ylim(bottom=-0.04 * left.get_ylim()[1])
+    right.set_ylim(bottom=-0.1)
     legend(right)
 
 
@@ -237,16 +257,28 @@ def _trilemma(story: RunStory, figure: Figure) -> None:
     unpaid = dict(
         story.pool.group_by("venue").agg(pl.col("unpaid").cast(pl.Float64).sum()).iter_rows()
     )
-    at, sizes = [], []
-    for row in story.summary.iter_rows(named=True):
-        missing = row["missing"] + unpaid.get(row["venue"], 0.0)
-        at.append((row["gini"], missing / _MILLION))
-        sizes.append(row["revenue_lost"] or 0.0)
+    rows = story.summary.rows(named=True)
+    missing = [row["missing"] + unpaid.get(row["venue"], 0.0) for row in rows]
+    worth, unit = scale_of(missing)
+    at = [(row["gini"], money / worth) for row, money in zip(rows, missing, strict=True)]
+    sizes = [row["revenue_lost"] or 0.0 for row in rows]
     most = max([up for _, up in at])
     axes.set_ylim(-0.15 * (most or 1.0), 1.2 * (most or 1.0))
     markers(axes, at, sizes, [story.label(key) for key in story.keys])
     axes.set_xlabel("fairness: how uneven the closed parts are, 0 to 1 (left is fairer)")
-    axes.set_ylabel("solvency: money nobody gave,\nmillions (down is safer)")
+    axes.set_ylabel(f"solvency: money nobody gave,\n{unit} (down is safer)")
+
+
+def _of_cuts(draw: Draw) -> Draw:
+    """Draw what cuts did, or say that there were none."""
+
+    def drawn(story: RunStory, figure: Figure) -> None:
+        if story.summary["fills"].sum():
+            draw(story, figure)
+        else:
+            nobody_cut(figure)
+
+    return drawn
 
 
 def _curve(values: np.ndarray) -> np.ndarray:
@@ -261,20 +293,12 @@ def _alike(story: RunStory, *columns: str) -> list[tuple[str, pl.DataFrame]]:
     for key in story.keys:
         own = story.of(story.waves, key)
         for keys, table in groups:
-            if _is_same(table, own, columns):
+            if is_alike([table[name] for name in columns], [own[name] for name in columns]):
                 keys.append(key)
                 break
         else:
             groups.append(([key], own))
     return [(_named(story, keys), table) for keys, table in groups]
-
-
-def _is_same(one: pl.DataFrame, other: pl.DataFrame, columns: Sequence[str]) -> bool:
-    """Whether two tables have the same figures, but for their last digits."""
-    pairs = [(one[name].to_numpy(), other[name].to_numpy()) for name in columns]
-    return one.height == other.height and all(
-        np.allclose(a, b, rtol=1e-9, atol=1e-6, equal_nan=True) for a, b in pairs
-    )
 
 
 def _named(story: RunStory, keys: Sequence[Key]) -> str:
@@ -287,13 +311,13 @@ def _named(story: RunStory, keys: Sequence[Key]) -> str:
 RUN_PICTURES: Mapping[str, Draw] = MappingProxyType(
     {
         "storm": _storm,
-        "queue": _queue,
-        "lorenz": _lorenz,
-        "waves": _waves,
+        "queue": _of_cuts(_queue),
+        "lorenz": _of_cuts(_lorenz),
+        "waves": _of_cuts(_waves),
         "pool": _pool,
         "lights": _lights,
-        "naked": _naked,
-        "trilemma": _trilemma,
+        "naked": _of_cuts(_naked),
+        "trilemma": _of_cuts(_trilemma),
     }
 )
 """The pictures by name, in the order in which a report shows them."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,10 +20,14 @@ __all__ = [
     "START",
     "STOP",
     "draw_line",
+    "gather_lines",
     "heat",
+    "is_alike",
     "legend",
     "markers",
+    "nobody_cut",
     "png",
+    "scale_of",
     "svg",
 ]
 
@@ -45,7 +50,11 @@ START, STOP, GREY = "#d55e00", "#009e73", "#999999"
 _DASHES = ("-", "--", "-.", ":")
 _THICKEST = 4.0
 _DISC = 560.0
+_SMALLEST_DISC, _SAME_DISC = 30.0, 120.0
 _OTHERS_AROUND = 0.02
+_SCALES = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
+_FEW_POINTS = 12
+_ALIKE = 1e-9
 
 
 def svg(draw: Callable[[Shown, Figure], None], shown: Shown) -> str:
@@ -96,8 +105,79 @@ def draw_line(axes: Axes, x: object, y: object, number: int, name: str, *, among
         color=COLOURS[number % len(COLOURS)],
         linestyle=_DASHES[number % len(_DASHES)],
         linewidth=width,
+        marker="o" if len(np.asarray(x)) <= _FEW_POINTS else None,
+        markersize=width + 2,
         label=name,
     )
+
+
+def scale_of(*amounts: object) -> tuple[float, str]:
+    """Choose what an axis counts in, by the largest amount it shows.
+
+    Args:
+        amounts: each a number or (n,) numbers; null and NaN count as nothing.
+
+    Returns:
+        What one of it is worth, and its word: units, thousands, millions or billions.
+    """
+    most = max(
+        (
+            float(np.nanmax(np.abs(values), initial=0.0))
+            for values in (np.atleast_1d(np.asarray(one, dtype=float)) for one in amounts)
+        ),
+        default=0.0,
+    )
+    return next(((size, word) for size, word in _SCALES if most >= size), (1.0, "units"))
+
+
+def gather_lines(
+    lines: Sequence[tuple[str, Sequence[pl.Series]]],
+) -> list[tuple[str, Sequence[pl.Series]]]:
+    """Give lines that lie on each other once, under all their names.
+
+    Args:
+        lines: name and columns of each, (n,) numbers.
+
+    Returns:
+        The different ones in their order; names stand below each other, or "all alike".
+    """
+    groups: list[tuple[list[str], Sequence[pl.Series]]] = []
+    for name, columns in lines:
+        names = next((known for known, other in groups if is_alike(columns, other)), None)
+        if names is None:
+            groups.append(([name], columns))
+        else:
+            names.append(name)
+    if len(groups) == 1 < len(lines):
+        return [("all alike", groups[0][1])]
+    return [("\n".join(names), columns) for names, columns in groups]
+
+
+def is_alike(one: Sequence[pl.Series], other: Sequence[pl.Series]) -> bool:
+    """Say whether columns have the same figures, but for their last digits.
+
+    Args:
+        one: columns, (n,) numbers each.
+        other: as many, (m,) numbers each.
+    """
+    pairs = [
+        (np.asarray(a, dtype=float), np.asarray(b, dtype=float))
+        for a, b in zip(one, other, strict=True)
+    ]
+    return all(
+        len(a) == len(b) and np.allclose(a, b, rtol=1e-9, atol=1e-6, equal_nan=True)
+        for a, b in pairs
+    )
+
+
+def nobody_cut(figure: Figure) -> None:
+    """Say that there is nothing to draw, in place of empty axes.
+
+    Args:
+        figure: the picture.
+    """
+    figure.set_size_inches(7.6, 1.2)
+    figure.text(0.5, 0.5, "nobody was cut", ha="center", va="center", color="#777777", fontsize=12)
 
 
 def legend(axes: Axes) -> None:
@@ -122,18 +202,17 @@ def markers(
     Args:
         axes: where.
         at: right and up of each.
-        sizes: 0 or more; the largest has the largest disc.
+        sizes: 0 or more; the least has the smallest disc, the largest the largest.
         names: of each.
     """
-    most = max([*sizes, 0.0])
-    for number, (place, size) in enumerate(zip(at, sizes, strict=True)):
-        area = 30 + _DISC * size / most if most else 60.0
+    areas = _areas(sizes)
+    for number, (place, area) in enumerate(zip(at, areas, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
         axes.scatter(*place, s=area, color=colour, alpha=0.55, linewidths=0)
     axes.margins(x=0.12, y=0.2)
     wide, high = (np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()))
     middle = float(np.mean(axes.get_xlim()))
-    for number, (place, size) in enumerate(zip(at, sizes, strict=True)):
+    for number, (place, area) in enumerate(zip(at, areas, strict=True)):
         crowd = [
             other
             for other in range(len(at))
@@ -141,7 +220,7 @@ def markers(
             and abs(at[other][1] - place[1]) < 2 * _OTHERS_AROUND * high
         ]
         lift = 11.0 * ((len(crowd) - 1) / 2 - crowd.index(number))
-        radius = np.sqrt((30 + _DISC * size / most if most else 60.0) / np.pi) + 3
+        radius = np.sqrt(area / np.pi) + 3
         is_left = place[0] > middle
         axes.annotate(
             names[number],
@@ -153,6 +232,14 @@ def markers(
             fontsize=8,
             color=COLOURS[number % len(COLOURS)],
         )
+
+
+def _areas(sizes: Sequence[float]) -> list[float]:
+    """Areas of discs over the range of the sizes; those that are all alike are of one area."""
+    least, most = min(sizes, default=0.0), max(sizes, default=0.0)
+    if most - least <= _ALIKE * most:
+        return [_SAME_DISC] * len(sizes)
+    return [_SMALLEST_DISC + _DISC * (size - least) / (most - least) for size in sizes]
 
 
 def _drawn(

@@ -83,7 +83,9 @@ class PoolTerms:
                     f"pool {name}: expected a share of the pool, 0 or more, got {share}"
                 )
         if self.stop is not None and (self.start is None or self.stop < self.start):
-            raise InputError(f"pool stop: expected at least the start, {self.start}")
+            raise InputError(
+                f"pool stop: expected at least the start, {self.start}, got {self.stop}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

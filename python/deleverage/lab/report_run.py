@@ -31,7 +31,7 @@ _COUNT, _REAL = pl.Int64(), pl.Float64()
 RUN_SUMMARY: Mapping[str, pl.DataType] = {
     "venue": pl.String(),
     "policy": pl.String(),
-    **dict.fromkeys(("events", "covered", "uncovered", "fills", "accounts"), _COUNT),
+    **dict.fromkeys(("events", "taken_over", "uncovered", "fills", "accounts"), _COUNT),
     **dict.fromkeys(
         (
             *("notional", "profit", "needed", "executed", "missing", "overshoot", "undershoot"),
@@ -41,7 +41,7 @@ RUN_SUMMARY: Mapping[str, pl.DataType] = {
         _REAL,
     ),
 }
-"""One row a venue and policy. covered: bankruptcies that the pool took; accounts: that were cut;
+"""One row a venue and policy. taken_over: bankruptcies that the pool took; accounts: that were cut;
 notional, profit, needed, executed, missing: sums of `replay_event.METRICS`; over- and undershoot:
 markout against needed, wave by wave, gross; participation: accounts over those that any policy of
 the venue cut; gini: of the closed parts, weighted by what they are parts of; top_share and
@@ -272,7 +272,7 @@ def _summary(
                 "venue": venue,
                 "policy": policy,
                 "events": own.height,
-                "covered": own.filter(pl.col("reason") == COVERED).height,
+                "taken_over": own.filter(pl.col("reason") == COVERED).height,
                 "uncovered": own.filter(pl.col("unfilled") > 0).height,
                 "accounts": people.height,
                 **sums,

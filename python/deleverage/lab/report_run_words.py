@@ -44,8 +44,9 @@ RUN_CAPTIONS: Mapping[str, Caption] = MappingProxyType(
         ),
         "pool": Caption(
             title="The insurance pool",
-            shown="The balance of the pool after each bankruptcy. At the red line deleveraging "
-            "starts, at the green one it stops; shaded is the time in between, first venue.",
+            shown="The balance of the pool before the first bankruptcy (dot) and after each. At "
+            "the red line deleveraging starts, at the green one it stops; shaded is the time in "
+            "between, first venue.",
             reading="While the pool is whole it takes bankrupt positions over and nobody is cut. "
             "Two lines instead of one keep it from switching on and off with every move.",
         ),
@@ -67,7 +68,7 @@ RUN_CAPTIONS: Mapping[str, Caption] = MappingProxyType(
             title="Solvency, fairness, revenue",
             shown="Each disc is a policy. Down is safer (less money that neither the other side "
             "nor the pool gave), left is fairer (the closed parts are more even), a small disc "
-            "keeps more revenue.",
+            "keeps more revenue (its size runs from the least to the most that is lost here).",
             reading="In a replay what happened is given: a policy moves right and left, and down "
             "only where somebody could not be covered. What it does to the next round a "
             "simulation shows.",
@@ -79,7 +80,7 @@ RUN_CAPTIONS: Mapping[str, Caption] = MappingProxyType(
 RUN_MEASURES: Mapping[str, str] = MappingProxyType(
     {
         "events": "bankruptcies",
-        "covered": "of them taken over by the pool",
+        "taken_over": "of them taken over by the pool",
         "uncovered": "of them not offset in full",
         "fills": "cuts",
         "accounts": "accounts that were cut",

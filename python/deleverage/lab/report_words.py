@@ -88,7 +88,7 @@ CAPTIONS: Mapping[str, Caption] = MappingProxyType(
             title="Solvency, fairness, revenue",
             shown="Each disc is a policy. Down is safer (less money was missing in all waves), "
             "left is fairer (nobody lost a large part of his profit), a small disc keeps "
-            "more revenue.",
+            "more revenue (its size runs from the least to the most that is lost here).",
             reading="The corner that is good for all three is down and left with a small disc. "
             "Arxiv 2512.01112 argues that in the long run a fixed rule cannot have all of "
             "them.",
