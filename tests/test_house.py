@@ -24,7 +24,15 @@ UNSAFE = {"rust/simd.rs", "rust/memory.rs"}
 LOCKS = {"Cargo.lock", "requirements/dev.lock"}
 
 TOP_LEVEL = {
-    *(".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock"),
+    *(
+        ".cargo",
+        ".ci",
+        ".gitignore",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+    ),
     *("Cargo.toml", "LICENSE", "Makefile", "README.md", "STYLE.md", "TESTING.md", "benches"),
     *("clippy.toml", "docs", "examples", "pyproject.toml", "python", "requirements", "rust"),
     *("rustfmt.toml", "tests"),
