@@ -163,9 +163,6 @@ impl Screen<'_, '_> {
         let blocks = (self.end - self.start) / BLOCK;
         for number in 0..blocks {
             let at = self.start + number * BLOCK;
-            if SOURCE != SOME {
-                self.foresee(at, columns.margin);
-            }
             let mut sets = [u64::MAX; SETS];
             if SOURCE == SOME {
                 let place = number % PIECE;
@@ -202,16 +199,6 @@ impl Screen<'_, '_> {
             at += count;
         }
         seen >> 52 == 0
-    }
-
-    /// Asks for columns of a later block: the machine foresees them to the end of a page of memory,
-    /// and no farther.
-    #[inline(always)]
-    fn foresee(&self, at: usize, other: Option<&[i64]>) {
-        let ahead = at + PAGE..at + PAGE + BLOCK;
-        prefetch(self.scorer.columns.lots, ahead.clone());
-        prefetch(self.scorer.columns.entry_value, ahead.clone());
-        prefetch(other.unwrap_or(&[]), ahead);
     }
 
     #[inline(always)]
@@ -327,14 +314,22 @@ impl Screen<'_, '_> {
         is_valid
     }
 
+    /// Asks for columns of a later block: the machine foresees them to the end of a page of memory,
+    /// and no farther, and the accounts' lines keep it busy.
+    #[inline(always)]
+    fn foresee(&self, at: usize) {
+        let ahead = at + PAGE..at + PAGE + BLOCK;
+        prefetch(self.scorer.columns.lots, ahead.clone());
+        prefetch(self.scorer.columns.entry_value, ahead.clone());
+        prefetch(self.scorer.columns.account.unwrap_or(&[]), ahead);
+    }
+
     /// Rows of a block whose account matters: of the side, and in profit where the cut is above
     /// zero and losers cannot be.
     #[inline(always)]
     fn worth<const BASIS: u8>(&self, at: usize) -> [u64; SETS] {
         let terms = Terms::new(self.scorer, self.side, self.floor);
-        self.foresee(at, None);
-        let account = self.scorer.columns.account.unwrap_or(&[]);
-        prefetch(account, at + PAGE..at + PAGE + BLOCK);
+        self.foresee(at);
         let lots = &self.scorer.columns.lots[at..at + BLOCK];
         let entry = &self.scorer.columns.entry_value[at..at + BLOCK];
         let has_losers = terms.cut < 0.0 || (BASIS == RATIO && !terms.winners_only);
