@@ -27,7 +27,7 @@ EQUAL = ScoreRule(basis=Basis.UNIT, factor=Factor.NONE, loss=Loss.MULTIPLY, ties
 
 
 def shown(book: Book, **options: Any) -> list[int]:
-    """The kernel's lights of a book; where nobody is named, every entry is an account's only one."""
+    """The kernel's lights of a book; where none is named, each entry is an account of its own."""
     columns = columns_of(book)
     if columns.owner is None:
         columns = replace(columns, owner=np.arange(len(columns.lots), dtype=np.uint32))
