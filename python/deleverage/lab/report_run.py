@@ -27,6 +27,7 @@ Key = tuple[str, str]
 Burden = tuple[Float64, Float64]
 
 _BY = ["venue", "policy"]
+_PARTS = 2.0**20
 _COUNT, _REAL = pl.Int64(), pl.Float64()
 RUN_SUMMARY: Mapping[str, pl.DataType] = {
     "venue": pl.String(),
@@ -179,7 +180,7 @@ def _cut(directory: Path, events: pl.DataFrame) -> pl.DataFrame:
     asked = events.select(*keys, "snapshot", "notional", "executed").lazy()
     fills = _fills(directory, [*keys, "position_id", "account", "qty_closed", "qty_left", "profit"])
     qty = [pl.col(name).cast(pl.Float64) for name in ("qty_closed", "qty_left")]
-    whole = fills.group_by(keys).agg(whole=pl.col("qty_closed").cast(pl.Float64).sum())
+    whole = fills.group_by(keys).agg(whole=_total(pl.col("qty_closed").cast(pl.Float64)))
     share = pl.col("qty_closed") / pl.col("whole")
     return (
         fills.with_columns(qty)
@@ -189,7 +190,7 @@ def _cut(directory: Path, events: pl.DataFrame) -> pl.DataFrame:
         .group_by(*_BY, "snapshot", "position_id")
         .agg(
             pl.col("account").first(),
-            pl.col("notional", "executed", "profit", "qty_closed").sum(),
+            _total(pl.col("notional", "executed", "profit", "qty_closed")),
             held=(pl.col("qty_closed") + pl.col("qty_left")).max(),
             is_priced=pl.col("executed").is_not_null().all(),
         )
@@ -199,8 +200,8 @@ def _cut(directory: Path, events: pl.DataFrame) -> pl.DataFrame:
         )
         .group_by(*_BY, "account")
         .agg(
-            pl.col("notional", "endowment", "worth").sum(),
-            lost=pl.col("executed").sum(),
+            _total(pl.col("notional", "endowment", "worth")),
+            lost=_total(pl.col("executed")),
             is_priced=pl.col("is_priced").all(),
         )
         .sort(*_BY, "account")
@@ -301,8 +302,8 @@ def _naked(directory: Path, dump: Dump, events: pl.DataFrame, first: int) -> pl.
             .join(worth.lazy(), on="market")
             .group_by(*_BY, "account")
             .agg(
-                cut_long=_valued("qty_closed", "long").sum(),
-                cut_short=_valued("qty_closed", "short").sum(),
+                cut_long=_total(_valued("qty_closed", "long")),
+                cut_short=_total(_valued("qty_closed", "short")),
             )
             .collect(engine="streaming")
         )
@@ -315,7 +316,7 @@ def _naked(directory: Path, dump: Dump, events: pl.DataFrame, first: int) -> pl.
         start = (int(here["time"].min()) - first) / 1e9  # type: ignore[arg-type] # there is one
         rows.append(
             by_account.group_by(_BY)
-            .agg(pl.col("hedged", "naked").sum())
+            .agg(_total(pl.col("hedged", "naked")))
             .with_columns(snapshot=pl.lit(snapshot, pl.UInt32), start=pl.lit(start))
             .select(list(NAKED))
         )
@@ -336,6 +337,11 @@ def _worth(dump: Dump, snapshot: int) -> pl.DataFrame:
     return terms.join(marks, on="market").select("market", worth=pl.col("size") * price)
 
 
+def _total(addend: pl.Expr) -> pl.Expr:
+    """Sum in whole millionths, about: floats would add up otherwise in another order."""
+    return (addend * _PARTS).round().cast(pl.Int128).sum().cast(pl.Float64) / _PARTS
+
+
 def _valued(qty: str, side: str) -> pl.Expr:
     """What one side's contracts are worth."""
     worth = pl.col(qty).cast(pl.Float64) * pl.col("worth")
@@ -351,6 +357,6 @@ def _held(dump: Dump, snapshot: int, worth: pl.DataFrame, accounts: pl.DataFrame
         .join(accounts.lazy(), on="account", how="semi")
         .join(worth.lazy(), on="market")
         .group_by("account")
-        .agg(long=_valued("qty", "long").sum(), short=_valued("qty", "short").sum())
+        .agg(long=_total(_valued("qty", "long")), short=_total(_valued("qty", "short")))
         .collect(engine="streaming")
     )
