@@ -25,7 +25,7 @@ from deleverage.lab.bench_select import SHARES, SIDE
 from deleverage.lab.books import Book
 from deleverage.ranking import Columns, Rate
 
-__all__ = ["Trial", "measure_memory", "run_trial"]
+__all__ = ["Trial", "measure_memory", "peak_memory", "run_trial"]
 
 _MIB = 2**20
 _COLUMNS = ("lots", "entry_value", "margin", "position_id", "market")
@@ -171,9 +171,9 @@ def run_trial(trial: Trial, folder: Path) -> dict[str, int]:
     head = {name: values[:1_000].copy() for name, values in columns.items()}
     _run(trial, head)
     _reset_peak()
-    before = _peak()
+    before = peak_memory()
     rows = _run(trial, columns)
-    return {"bytes": _peak() - before, "rows": rows}
+    return {"bytes": peak_memory() - before, "rows": rows}
 
 
 def _run(trial: Trial, given: dict[str, np.ndarray]) -> int:
@@ -202,7 +202,8 @@ def _reset_peak() -> None:
         return
 
 
-def _peak() -> int:
+def peak_memory() -> int:
+    """The largest resident set of this program, bytes; not of the one that started it."""
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -7,7 +7,6 @@ drops them. Memory is that of a fresh process that does nothing else.
 """
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from deleverage.errors import StateError
+from deleverage.lab.bench_memory import peak_memory
 from deleverage.lab.bench_report import Goal, Measurement, Unit, measured
 from deleverage.lab.bench_timing import alternate, cores
 from deleverage.lab.dump import Dump
@@ -34,7 +34,6 @@ _MOST_POSITIONS = 1_000_000
 _HALF_OF_READING = Goal(limit=0.5, is_speedup=True)
 _WITHIN = Goal(limit=1.0)
 _ALLOWED = 2 * 2**30
-_KIB = 1024
 
 
 def measure_replay(
@@ -122,8 +121,7 @@ def _main() -> None:
     """Replay, and print the peak."""
     dump, run = map(Path, sys.argv[1:])
     replay(Dump.open(dump), run, venues=[Venue.load(_VENUE)])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-    sys.stdout.write(f"{peak}\n")
+    sys.stdout.write(f"{peak_memory()}\n")
 
 
 if __name__ == "__main__":
