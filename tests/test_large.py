@@ -257,12 +257,14 @@ def test_lights_are_exact(shape: Shape) -> None:
         assert np.array_equal(light[longs], expected[longs]), (weight, bands, threads)
 
 
-def test_without_owners_each_row_is_an_account() -> None:
-    """Lights by accounts are lights by entries where no column names the owners."""
+def test_owners_of_one_row_each_count_as_entries() -> None:
+    """Lights by accounts are lights by entries where every row has an owner of its own."""
     large = SHAPES[0](np.random.default_rng(32), 50_000)
+    owner = np.arange(len(large.columns.lots), dtype=np.uint32)[::-1].copy()
+    columns = replace(large.columns, owner=owner)
 
     accounts, entries = (
-        ranking.lights(large.columns, large.rate, rule=large.rule, weight=weight)
+        ranking.lights(columns, large.rate, rule=large.rule, weight=weight)
         for weight in (Weight.ACCOUNTS, Weight.ENTRIES)
     )
 
