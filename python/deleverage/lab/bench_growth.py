@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from deleverage import ranking
 from deleverage.lab.bench_report import Measurement, measured
-from deleverage.lab.bench_ticks import CASE, kept_book, run_course, side_of
+from deleverage.lab.bench_ticks import CASE, batch_of, kept_book, run_course, side_of
 from deleverage.lab.bench_timing import Floor, alternate, cores
 from deleverage.lab.books import Book, generate
 
@@ -13,7 +12,6 @@ __all__ = ["BATCH", "SECTION", "TICK", "measure_growth", "sizes_up_to"]
 SECTION = "growth"
 
 _SHARE = 0.001
-_SIGN = 1
 _TICKS = 2_000
 _FEW_TICKS = 100
 
@@ -66,12 +64,7 @@ def _at_size(drawn: Book, rounds: int, ticks: int) -> Iterator[Measurement]:
     side = side_of(drawn)
     own = [getattr(side, name) for name in CASE.own]
     floor = Floor([side.lots, side.entry_value, *own], threads=cores())
-    rate = ranking.Rate(mark_num=int(drawn.mark_num[0]), mark_den=drawn.mark_den)
-    lots = max(1, int(drawn.open_interest(_SIGN) * _SHARE))
-
-    def select() -> ranking.Selection:
-        return ranking.select(side, rate, rule=CASE.rule, side=_SIGN, lots=lots)
-
+    select = batch_of(drawn, side, _SHARE)
     theirs, ours = alternate(floor, select, rounds)
     selected = len(select().rows)
     yield _line(drawn, BATCH, ours=ours, theirs=theirs, selected=selected, note="")

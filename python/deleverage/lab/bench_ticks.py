@@ -24,7 +24,7 @@ from deleverage.lab.bench_report import Goal, Measurement, measured
 from deleverage.lab.bench_timing import Floor, cores, repeat
 from deleverage.lab.books import Book as Drawn
 
-__all__ = ["CASE", "Course", "kept_book", "measure_ticks", "run_course", "side_of"]
+__all__ = ["CASE", "Course", "batch_of", "kept_book", "measure_ticks", "run_course", "side_of"]
 
 CASE = CASES["bitmex"]
 STEP = 1e-4
@@ -162,8 +162,7 @@ def measure_ticks(
             reference, goal = f"floor ({floor.variant})", _GOALS.get((share, is_ordered))
             yield line.against(reference, theirs, goal=goal, note=str(course))
             if not is_ordered:
-                batch = partial(_batch, drawn, side, share)
-                yield from line.with_batch(repeat(batch, rounds))
+                yield from line.with_batch(repeat(batch_of(drawn, side, share), rounds))
                 yield from _against_peers(line, book, folder, share, progress)
 
 
@@ -219,10 +218,20 @@ class _Line:
         )
 
 
-def _batch(drawn: Drawn, side: ranking.Columns, share: float) -> ranking.Selection:
+def batch_of(drawn: Drawn, side: ranking.Columns, share: float) -> Callable[[], ranking.Selection]:
+    """Return the call that takes the head of a side by reading all of its rows.
+
+    Args:
+        drawn: a book of one market.
+        side: the columns of the side that ticks ask for.
+        share: of the side's lots.
+
+    Returns:
+        A function without arguments; what is asked for is summed up before.
+    """
     rate = ranking.Rate(mark_num=int(drawn.mark_num[0]), mark_den=drawn.mark_den)
     lots = max(1, int(drawn.open_interest(_SIGN) * share))
-    return ranking.select(side, rate, rule=CASE.rule, side=_SIGN, lots=lots)
+    return partial(ranking.select, side, rate, rule=CASE.rule, side=_SIGN, lots=lots)
 
 
 def _against_peers(
