@@ -1,5 +1,6 @@
 """The kept book beside the stateless verbs and the oracle: same ids, lots, places and lights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from threading import Thread
@@ -308,6 +309,21 @@ def test_readers_see_one_tick() -> None:
     assert (wrong, book.version) == ([], 199)
 
 
+def assert_refused(call: Callable[[Book], object], said: str) -> None:
+    """A call on a small book is one clear error; rows, marks and version stay as they were."""
+    book = small()
+    before = book.snapshot()
+
+    with pytest.raises(InputError) as caught:
+        call(book)
+
+    after = book.snapshot()
+    assert said in str(caught.value)
+    assert (after.version, after.rates) == (before.version, before.rates)
+    for name, column in before.columns.items():
+        assert after.columns[name].tolist() == column.tolist()
+
+
 def small() -> Book:
     """Three longs and a short of one market."""
     return Book.from_arrays(
@@ -366,17 +382,7 @@ def rows(**changed: Any) -> dict[str, NDArray[Any]]:
 )
 def test_a_refused_call_changes_nothing(call: Any, said: str) -> None:
     """One clear error that names what is wrong; rows, marks and version stay as they were."""
-    book = small()
-    before = book.snapshot()
-
-    with pytest.raises(InputError) as caught:
-        call(book)
-
-    after = book.snapshot()
-    assert said in str(caught.value)
-    assert (after.version, after.rates) == (before.version, before.rates)
-    for name, column in before.columns.items():
-        assert after.columns[name].tolist() == column.tolist()
+    assert_refused(call, said)
 
 
 def test_an_id_stands_once() -> None:

@@ -14,7 +14,7 @@ from deleverage.book import Book
 from deleverage.errors import InputError
 from deleverage.model.rules import Weight
 from deleverage.model.terms import Completion
-from test_book import BITMEX, POSITIONS, small
+from test_book import BITMEX, POSITIONS, assert_refused, small
 
 EDITIONS = [name for name in dl.venues() if dl.Venue.load(name).is_ranked]
 COUNTING_ACCOUNTS = [n for n in EDITIONS if dl.Venue.load(n).lights.weight is Weight.ACCOUNTS]
@@ -225,17 +225,7 @@ EXTRA = {
 )
 def test_what_is_no_whole_number_is_refused(call: Callable[[Any], object], said: str) -> None:
     """Nothing is rounded, read out of text or counted from a bool, and nothing has changed."""
-    book = small()
-    before = book.snapshot()
-
-    with pytest.raises(InputError) as caught:
-        call(book)
-
-    after = book.snapshot()
-    assert said in str(caught.value)
-    assert (after.version, after.rates) == (before.version, before.rates)
-    for name, column in before.columns.items():
-        assert after.columns[name].tolist() == column.tolist()
+    assert_refused(call, said)
 
 
 def test_whole_numbers_of_any_kind_are_taken() -> None:

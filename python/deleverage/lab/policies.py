@@ -1,12 +1,10 @@
 """The allocation policies that the laboratory knows, by name: the one table of `lab`.
 
 A policy is asked for lots: who closes how many of a bankrupt position's. The queue needs nothing
-but places; every other name stands for a rule of `deleverage.policy`, which is imported when it is
-asked for. All of them see the same candidates: those with a place in the venue's queue. A replay
-and a simulation call them by the same names.
+but places; every other name stands for a rule of `deleverage.policy`. All of them see the same
+candidates: those with a place in the venue's queue. A replay and a simulation call them by the same
+names.
 """
-
-# ruff: noqa: PLC0415 - a rule is imported when it is asked for
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deleverage.errors import InputError, InvariantError
+from deleverage.policy import (
+    By,
+    Capped,
+    Contracts,
+    FactorDraining,
+    LeverageDraining,
+    MinMax,
+    ProRata,
+    RiskWeighted,
+)
+from deleverage.policy.risk_weighted import Power
 
 __all__ = ["POLICIES", "Candidates", "Named", "allocate", "column", "known_policies"]
 
@@ -135,78 +144,57 @@ def _queue(candidates: Candidates, lots: int) -> Int64:
     return taken
 
 
+def _given(candidates: Candidates, **columns: Int64) -> Contracts:
+    """What the rules take: lots, the last tie key, and what else the rule reads."""
+    ids = None if candidates.ids is None else candidates.ids.astype(np.uint64)
+    return Contracts(lots=candidates.lots, ids=ids, **columns)
+
+
 def _pro_rata(candidates: Candidates, lots: int) -> Int64:
     """Close the same part of everybody's size."""
-    from deleverage.policy import Contracts, ProRata
-
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates))
-    return ProRata(threads=candidates.threads).allocate(given, lots).taken
+    return ProRata(threads=candidates.threads).allocate(_given(candidates), lots).taken
 
 
 def _pro_rata_profit(candidates: Candidates, lots: int) -> Int64:
     """Close lots in proportion to profit, up to what each holds."""
-    from deleverage.policy import By, Contracts, ProRata
-
-    profit = column(candidates, "profit")
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), profit=profit)
+    given = _given(candidates, profit=column(candidates, "profit"))
     return ProRata(by=By.PROFIT, threads=candidates.threads).allocate(given, lots).taken
 
 
 def _capped(candidates: Candidates, lots: int) -> Int64:
     """Close the same part of everybody's size, at most half of what each holds at the event."""
-    from deleverage.policy import Capped, Contracts
-
-    held = candidates.lots
-    given = Contracts(lots=held, ids=_ids(candidates), cap=held - held // 2)
+    given = _given(candidates, cap=candidates.lots - candidates.lots // 2)
     return Capped(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _min_max(candidates: Candidates, lots: int) -> Int64:
     """Keep the largest closed part as small as whole lots allow."""
-    from deleverage.policy import Contracts, MinMax
-
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates))
-    return MinMax(threads=candidates.threads).allocate(given, lots).taken
+    return MinMax(threads=candidates.threads).allocate(_given(candidates), lots).taken
 
 
 def _leverage_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level."""
-    from deleverage.policy import Contracts, LeverageDraining
-
-    equity = column(candidates, "equity")
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=equity)
+    given = _given(candidates, equity=column(candidates, "equity"))
     return LeverageDraining(threads=candidates.threads).allocate(given, lots).taken
 
 
 def _factor_draining(candidates: Candidates, lots: int) -> Int64:
     """Bring the highest leverages down to one level, hedges taken off first."""
-    from deleverage.policy import Contracts, FactorDraining
-
-    equity, exposure = column(candidates, "equity"), column(candidates, "exposure")
-    if candidates.unit is None:
+    given = _given(candidates, equity=column(candidates, "equity"))
+    exposure, unit = column(candidates, "exposure"), candidates.unit
+    if unit is None:
         raise InputError("unit: this policy reads what a lot takes off, and it was not given")
-    given = Contracts(lots=candidates.lots, ids=_ids(candidates), equity=equity)
-    return FactorDraining(exposure=exposure, unit=candidates.unit).allocate(given, lots).taken
+    return FactorDraining(exposure=exposure, unit=unit).allocate(given, lots).taken
 
 
 def _risk_weighted(candidates: Candidates, lots: int) -> Int64:
     """Close lots in proportion to size times leverage squared, up to what each holds."""
-    from deleverage.policy import Contracts, RiskWeighted
-    from deleverage.policy.risk_weighted import Power
-
     # In whole numbers of any size: the product of a value and ppm does not fit 63 bits.
     value, equity = column(candidates, "value").tolist(), column(candidates, "equity").tolist()
     pairs = zip(value, equity, strict=True)
     leverage = [value * PPM // equity if equity > 0 else 0 for value, equity in pairs]
-    given = Contracts(
-        lots=candidates.lots, ids=_ids(candidates), leverage=np.array(leverage, np.int64)
-    )
+    given = _given(candidates, leverage=np.array(leverage, np.int64))
     return RiskWeighted(growth=Power(exponent=1)).allocate(given, lots).taken
-
-
-def _ids(candidates: Candidates) -> NDArray[np.uint64] | None:
-    """The tie keys as the rules take them."""
-    return None if candidates.ids is None else candidates.ids.astype(np.uint64)
 
 
 POLICIES: Mapping[str, Named] = MappingProxyType(
