@@ -1,15 +1,18 @@
 """The measurements of a kept book: what their lines say and what is drawn. No time is asserted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deleverage import InputError
 from deleverage.cli.bench import Course, measure
 from deleverage.cli.options import Format
 from deleverage.lab import bench
 from deleverage.lab.bench_growth import sizes_up_to
 from deleverage.lab.bench_picture import draw_growth, write_growth
+from deleverage.lab.bench_readme import BEGIN, END, tick_table, with_ticks
 from deleverage.lab.bench_report import Report
 from deleverage.lab.bench_ticks import kept_book, run_course
 from deleverage.lab.books import generate
@@ -97,3 +100,28 @@ def test_the_command_measures_a_kept_book(tmp_path: Path) -> None:
 
     told = json.loads(file.read_text(encoding="utf-8"))
     assert set(bench.KEPT) == {line["section"] for line in told["measurements"]}
+
+
+def test_the_first_page_shows_every_way_beside_the_ticks(report: Report) -> None:
+    """Book, pass, floor and peers are rows, the shares columns, the figures those of the lines."""
+    rows = {row.split(" | ")[0]: row for row in tick_table(report).splitlines()}
+
+    kept = next(row for name, row in rows.items() if "new mark, then the head" in name)
+    ticks = [line for line in report.measurements if line.section == "ticks"]
+    plain = [line for line in ticks if line.reference == "polars_top_k"]
+    assert [f"{line.ours.median:.4f} ms" in kept for line in plain] == [True, True]
+    assert {"| NumPy", "| Polars", "| DuckDB", "| its slowest tick"} <= rows.keys()
+    assert all(cells.count("|") == 4 for cells in rows.values() if cells.startswith("| "))
+    assert sum(name.startswith(("| the floor", "| `ranking.select`")) for name in rows) == 2
+
+
+def test_ticks_go_between_their_marks(report: Report) -> None:
+    """What stands between the marks is replaced, what is around them stays; no marks, no page."""
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+
+    shown = with_ticks(page, report)
+
+    assert shown == f"before\n{BEGIN}\n{tick_table(report)}\n{END}\nafter\n"
+    assert with_ticks(page, replace(report, measurements=())) == page
+    with pytest.raises(InputError, match=r"README\.md: expected .* and below it"):
+        with_ticks("no marks", report)

@@ -330,7 +330,7 @@ def _bench(
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     write_readme: Annotated[
-        bool, typer.Option("--write-readme", help="Write benches/README.md too.")
+        bool, typer.Option("--write-readme", help="Write benches/README.md and README.md's ticks.")
     ] = False,
     shape: RecordFormatOption = None,
     output: OutputOption = "-",

@@ -10,6 +10,7 @@ from deleverage.cli.output import Sink, emit_record
 from deleverage.errors import InputError
 from deleverage.lab import bench
 from deleverage.lab.bench_peers import peers_folder
+from deleverage.lab.bench_readme import with_ticks
 
 __all__ = ["Course", "measure"]
 
@@ -42,7 +43,8 @@ def measure(course: Course, *, is_readme_written: bool, shape: Format | None, ou
 
     Args:
         course: what to measure.
-        is_readme_written: write benches/README.md of the source tree too.
+        is_readme_written: write benches/README.md of the source tree too, and the ticks of its
+            README.md.
         shape: `--format`; table or JSON.
         output: `-o`.
 
@@ -74,6 +76,7 @@ def measure(course: Course, *, is_readme_written: bool, shape: Format | None, ou
         Sink(format=Format.TABLE, path=readme).write_text(report.to_markdown())
         say(f"{readme} is written")
         _draw(report, readme)
+        _show_ticks(report, readme.parents[1] / "README.md")
     return ExitCode.DONE
 
 
@@ -86,6 +89,15 @@ def _draw(report: bench.Report, readme: Path) -> None:
         return
     if picture.write_growth(report.measurements, readme):
         say(f"{readme.parent / picture.PICTURE} is drawn")
+
+
+def _show_ticks(report: bench.Report, page: Path) -> None:
+    """Put the ticks into the project's first page, where they were measured."""
+    text = page.read_text(encoding="utf-8")
+    shown = with_ticks(text, report)
+    if shown != text:
+        Sink(format=Format.TABLE, path=page).write_text(shown)
+        say(f"{page} shows the ticks")
 
 
 def _readme() -> Path:

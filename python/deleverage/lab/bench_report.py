@@ -16,6 +16,7 @@ __all__ = [
     "Report",
     "Unit",
     "measured",
+    "milliseconds",
     "write_readme",
 ]
 
@@ -342,4 +343,9 @@ def _middle(figure: Figure | None) -> str:
 def _value(value: float, unit: Unit) -> str:
     if unit is Unit.BYTES:
         return f"{value:,.0f} B"
+    return milliseconds(value)
+
+
+def milliseconds(value: float) -> str:
+    """Write a time; small ones with more decimals."""
     return f"{value:,.2f} ms" if value >= _SMALL else f"{value:.4f} ms"
