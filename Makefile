@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-lab test soak kill walk lint format types bench lock ci clean
+.PHONY: help setup demo demo-lab test soak kill walk sanitize lint format types bench lock ci clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -37,6 +37,18 @@ kill: $(BUILT) ## Kill writers of a journal and engines in mid-commit, and look 
 
 walk: $(BUILT) ## Random operations on a kept book beside its twin (OPERATIONS=1000000).
 	cd tests && WALK_OPERATIONS=$(or $(OPERATIONS),1000000) ../$(BIN)/python -m long_walk
+
+# The sanitizers of a stable toolchain want to be let out; that of threads wants a standard library
+# built like the rest, or it takes every lock of it for a race.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SANITIZED = RUSTC_BOOTSTRAP=1 cargo test --locked --quiet --target $(HOST)
+
+sanitize: ## Look for races, leaks and stray reads in the Rust tests (fetches rustup's rust-src).
+	rustup component add rust-src
+	RUSTFLAGS='-Zsanitizer=thread' $(SANITIZED) -Zbuild-std --target-dir target/thread \
+		--test book --test kernel --test allocate
+	RUSTFLAGS='-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer' $(SANITIZED) \
+		--target-dir target/address
 
 test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
 	cargo test --locked --quiet

@@ -63,11 +63,11 @@ def test_growth_is_measured_at_powers_of_ten() -> None:
 
 
 def test_growth_is_drawn_with_the_floor(report: Report, tmp_path: Path) -> None:
-    """The same figures give the same picture: floor, pass and tick against the rows."""
+    """The same figures give the same picture: floor, pass, lights and tick against the rows."""
     picture = draw_growth(report.measurements)
 
     assert picture == draw_growth(report.measurements)
-    assert all(name in picture for name in ("floor", "select over all rows", "a tick on a kept"))
+    assert all(name in picture for name in ("floor", "select over all", "lights of", "a tick on a"))
     assert write_growth(report.measurements, tmp_path / "README.md")
     assert picture == (tmp_path / "growth.svg").read_text(encoding="utf-8")
     assert not write_growth((), tmp_path / "README.md")

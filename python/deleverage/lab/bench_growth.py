@@ -1,13 +1,15 @@
-"""How select and a tick grow with the book."""
+"""How select, lights and a tick grow with the book."""
 
 from collections.abc import Callable, Iterator, Sequence
 
+from deleverage.lab.bench_cases import subject_of
+from deleverage.lab.bench_queue import lights_call
 from deleverage.lab.bench_report import Measurement, measured
 from deleverage.lab.bench_ticks import CASE, batch_of, kept_book, run_course, side_of
 from deleverage.lab.bench_timing import Floor, alternate, cores
 from deleverage.lab.books import Book, generate
 
-__all__ = ["BATCH", "SECTION", "TICK", "measure_growth", "sizes_up_to"]
+__all__ = ["BATCH", "LIGHTS", "SECTION", "TICK", "measure_growth", "sizes_up_to"]
 
 SECTION = "growth"
 
@@ -17,6 +19,7 @@ _FEW_TICKS = 100
 
 #: What is measured at each size.
 BATCH = f"select over all rows, {_SHARE:.1%} of a side"
+LIGHTS = "lights of all positions"
 TICK = f"a tick on a kept book, {_SHARE:.1%} of a side"
 
 
@@ -43,7 +46,7 @@ def measure_growth(
     quick: bool,
     progress: Callable[[str], None],
 ) -> Iterator[Measurement]:
-    """Measure a pass over all rows and a tick at several sizes.
+    """Measure a pass over all rows, all lights and a tick at several sizes.
 
     Args:
         sizes: rows of the books.
@@ -53,7 +56,8 @@ def measure_growth(
         progress: told before each size.
 
     Yields:
-        Two lines a size, section `growth`; both against the floor of the side asked for.
+        Three lines a size, section `growth`: the pass and the tick against the floor of the side
+        asked for, the lights against that of both sides.
     """
     for size in sizes:
         progress(f"growth: {size:,} positions")
@@ -61,13 +65,15 @@ def measure_growth(
 
 
 def _at_size(drawn: Book, rounds: int, ticks: int) -> Iterator[Measurement]:
+    subject = subject_of(drawn, CASE)
+    theirs, ours = alternate(subject.floor(cores()), lights_call(subject, cores()), rounds)
+    yield _line(drawn, LIGHTS, ours=ours, theirs=theirs)
     side = side_of(drawn)
     own = [getattr(side, name) for name in CASE.own]
     floor = Floor([side.lots, side.entry_value, *own], threads=cores())
     select = batch_of(drawn, side, _SHARE)
     theirs, ours = alternate(floor, select, rounds)
-    selected = len(select().rows)
-    yield _line(drawn, BATCH, ours=ours, theirs=theirs, selected=selected, note="")
+    yield _line(drawn, BATCH, ours=ours, theirs=theirs, selected=len(select().rows))
     course = run_course(kept_book(drawn), drawn, share=_SHARE, ticks=ticks)
     kept = course.kept or course.passed
     yield _line(drawn, TICK, ours=kept, theirs=theirs, selected=course.selected, note=str(course))
@@ -79,8 +85,8 @@ def _line(
     *,
     ours: Sequence[float],
     theirs: Sequence[float],
-    selected: int,
-    note: str,
+    selected: int | None = None,
+    note: str = "",
 ) -> Measurement:
     return measured(
         section=SECTION,

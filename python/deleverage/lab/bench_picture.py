@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from deleverage.lab.bench_growth import BATCH, SECTION, TICK
+from deleverage.lab.bench_growth import BATCH, LIGHTS, SECTION, TICK
 from deleverage.lab.bench_report import Measurement
 
 __all__ = ["PICTURE", "draw_growth", "write_growth"]
@@ -18,7 +18,7 @@ PICTURE = "growth.svg"
 
 _FLOOR = "floor: reading the side once"
 _STYLE: Any = {"svg.hashsalt": "deleverage", "svg.fonttype": "none", "font.size": 9.0}
-_COLOURS = {_FLOOR: "#000000", BATCH: "#0072b2", TICK: "#d55e00"}
+_COLOURS = {_FLOOR: "#000000", LIGHTS: "#009e73", BATCH: "#0072b2", TICK: "#d55e00"}
 
 
 def draw_growth(measurements: Sequence[Measurement]) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "MANY_MARKETS",
     "SOME_MARKETS",
     "UNGROUPED",
+    "lights_call",
     "measure_lights",
     "measure_rank",
     "measure_spread",
@@ -40,8 +41,13 @@ _ONE_MARKET_KINDS = (
 )
 
 
-def _lights_call(subject: Subject, threads: int) -> Callable[[], object]:
-    """Return the call that is measured: five lights by quantity over all markets."""
+def lights_call(subject: Subject, threads: int) -> Callable[[], object]:
+    """Return the call that is measured: five lights by quantity over all markets.
+
+    Args:
+        subject: the book, and the rule.
+        threads: how many it may use.
+    """
     return partial(
         ranking.lights,
         subject.columns,
@@ -79,7 +85,7 @@ def measure_lights(
         for count in threads:
             progress(f"lights: {book.markets:,} markets, {layout}, on {count} threads")
             floor = subject.floor(count)
-            theirs, ours = alternate(floor, _lights_call(subject, count), rounds)
+            theirs, ours = alternate(floor, lights_call(subject, count), rounds)
             yield measured(
                 section="lights",
                 case=f"bitmex, {book.markets:,} markets",
@@ -153,7 +159,7 @@ def measure_spread(
         yield _spread_line(f"select bitmex, {_SHARE:.2%}", book, ours, theirs, note)
     progress("distributions: select, tiny")
     yield _each_market(plain.positions, seed)
-    lights_plain = _lights_call(subject_of(plain_markets, case), cores())
+    lights_plain = lights_call(subject_of(plain_markets, case), cores())
     for kind in Distribution:
         if kind is Distribution.LOG_NORMAL:
             continue
@@ -165,7 +171,7 @@ def measure_spread(
             distribution=kind,
             markets=min(markets, plain.positions),
         )
-        lights_this = _lights_call(subject_of(book, case), cores())
+        lights_this = lights_call(subject_of(book, case), cores())
         theirs, ours = alternate(lights_plain, lights_this, rounds)
         yield _spread_line(f"lights bitmex, {book.markets:,} markets", book, ours, theirs, "")
 

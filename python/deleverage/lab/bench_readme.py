@@ -41,8 +41,8 @@ def tick_table(report: Report) -> str:
     head = [
         f"{first.positions:,} positions in one market; the mark moves by a basis point, and the",
         "head of one side is asked for. Medians of one run on",
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {first.threads}"
-        f" threads, taken {report.taken_at[:10]};",
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:.0f} GiB,",
+        f"{first.threads} threads, taken {report.taken_at[:10]};",
         "everything measured, with what falls short: [benches/](benches).",
         "",
         f"| | {' | '.join(cases)} |",
