@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-lab test soak kill walk sanitize lint format types bench lock ci clean
+.PHONY: help setup demo demo-lab test soak kill walk sanitize arm lint format types bench lock ci clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -49,6 +49,12 @@ sanitize: ## Look for races, leaks and stray reads in the Rust tests (fetches ru
 		--test book --test kernel --test allocate
 	RUSTFLAGS='-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer' $(SANITIZED) \
 		--target-dir target/address
+
+arm: ## Run the Rust tests for aarch64 (needs qemu-user and gcc-aarch64-linux-gnu).
+	rustup target add aarch64-unknown-linux-gnu
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu' \
+		cargo test --locked --quiet --target aarch64-unknown-linux-gnu
 
 test: $(BUILT) ## Run the Rust and the Python tests (ARGS='-k house' picks Python tests).
 	cargo test --locked --quiet

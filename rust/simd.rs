@@ -31,21 +31,25 @@ impl Level {
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut levels = vec![Self::BASELINE];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let counts = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("lzcnt");
-            let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
-            let has_avx2 = is_x86_feature_detected!("avx2") && counts && bits;
-            if has_avx2 {
-                levels.push(Self(Set::Avx2));
-            }
-            let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
-            let rest = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
-            if has_avx2 && wide && rest {
-                levels.push(Self(Set::Avx512));
-            }
-        }
+        levels.extend(Self::wider());
         levels
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn wider() -> Vec<Self> {
+        let counts = is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("lzcnt");
+        let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+        let has_avx2 = is_x86_feature_detected!("avx2") && counts && bits;
+        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+        let rest = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl");
+        let levels = [(has_avx2, Set::Avx2), (has_avx2 && wide && rest, Set::Avx512)];
+        levels.into_iter().filter(|(is_there, _)| *is_there).map(|(_, set)| Self(set)).collect()
+    }
+
+    /// What every machine of the architecture has is all that there is code for.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn wider() -> Option<Self> {
+        None
     }
 
     /// Its name.
