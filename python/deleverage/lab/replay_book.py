@@ -214,6 +214,10 @@ class RemainingSide(QueueSide):
         """Give the rows of the position frame behind rows of what is left."""
         return QueueSide.original(self, self.kept[rows])
 
+    def owners(self) -> NDArray[np.uint32]:
+        """Give a number for the account behind each row."""
+        return self.snapshot.account_codes.take(self.kept + self.start)
+
     def rows_of(self, account: str) -> Int64:
         """Give the rows of an account that are left."""
         return np.flatnonzero(np.isin(self.kept, QueueSide.rows_of(self, account)))

@@ -6,7 +6,7 @@ sum of bankruptcies falls, and of its first places. Which side that is depends o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deleverage import ranking
 from deleverage.lab.dump import Dump
 from deleverage.lab.replay_book import RemainingSide, Remains
+from deleverage.model.rules import Weight
 from deleverage.planning.side import contracts
 
 __all__ = ["LIGHTS", "QUEUES", "Shown", "Watch", "choose"]
@@ -150,10 +151,13 @@ class Watch:
             event: the bankruptcy.
         """
         terms = side.snapshot.venue.lights
+        columns = side.columns
+        if terms.weight is Weight.ACCOUNTS:
+            columns = replace(columns, owner=side.owners())
         shown = np.zeros(0, np.uint8)
         if len(side):
             shown = ranking.lights(
-                side.columns,
+                columns,
                 side.rate,
                 rule=side.rule,
                 accounts=side.accounts,
