@@ -58,15 +58,11 @@ def test_a_case_is_the_replay_of_its_parameters(
     assert table["policy"].to_list() == ["pro-rata", "queue"] * 4
 
 
-def test_a_number_of_an_edition_is_swept(
-    dump: Dump, tmp_path: Path, capsysbinary: Capture
-) -> None:
+def test_a_number_of_an_edition_is_swept(dump: Dump, tmp_path: Path, capsysbinary: Capture) -> None:
     """An edition's own number changes what it does, and no other edition that has no such one."""
     words = ("--sweep", "price.deviation=0.0001,0.9")
     frame = pl.read_csv(call(capsysbinary, *swept(dump, tmp_path / "run", *words)).out)
-    executed = {
-        venue: part["executed"].to_list() for (venue,), part in frame.group_by("venue")
-    }
+    executed = {venue: part["executed"].to_list() for (venue,), part in frame.group_by("venue")}
 
     assert executed["bitmex"][0] == executed["bitmex"][1]
     assert executed["bybit@2025"][0] < executed["bybit@2025"][1]

@@ -122,8 +122,8 @@ def replay_command(
 
     A replay that was cut off goes on where it was when it is called again. With a pool only those
     bankruptcies are deleveraged that it does not take over; its lines are the edition's trigger,
-    or --start and --stop. A sweep gives one frame, a row a case, venue and policy, with a column for
-    each parameter; each case is a run of its own in the directory, that `report` can draw.
+    or --start and --stop. A sweep gives one frame, a row a case, venue and policy, and a column a
+    parameter; each case is a run of its own in the directory, that `report` can draw.
 
     Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
 
