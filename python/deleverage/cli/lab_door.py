@@ -11,6 +11,41 @@ from deleverage.cli.options import FormatOption, OutputOption, RecordFormatOptio
 
 __all__ = ["generate_command", "paper_command", "replay_command"]
 
+_Pool = Annotated[
+    str | None,
+    typer.Option("--pool", metavar="MONEY", help="Carry an insurance pool of this size along."),
+]
+_Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="SHARE",
+        help="Of the pool, above 0 and at most 1: deleveraging starts there, and stops above "
+        "it unless --stop says otherwise; without it the edition's trigger holds.",
+    ),
+]
+_Stop = Annotated[
+    str | None,
+    typer.Option(
+        "--stop",
+        metavar="SHARE",
+        help="Of the pool, --start or more: deleveraging stops there; without it at --start.",
+    ),
+]
+_Income = Annotated[
+    str | None,
+    typer.Option("--income", metavar="MONEY", help="What fees bring the pool in an hour."),
+]
+_Swept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="NAME=VALUE,...",
+        help="Replay once with each value of pool, start, stop, income or a number of an "
+        "edition, as `price.deviation`; may be repeated: every combination is a case.",
+    ),
+]
+
 
 def paper_command(
     directory: Annotated[
@@ -82,40 +117,11 @@ def replay_command(
         list[str] | None,
         typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
     ] = None,
-    pool: Annotated[
-        str | None,
-        typer.Option("--pool", metavar="MONEY", help="Carry an insurance pool of this size along."),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--start",
-            metavar="SHARE",
-            help="Of the pool, above 0 and at most 1: deleveraging starts there, and stops above "
-            "it unless --stop says otherwise; without it the edition's trigger holds.",
-        ),
-    ] = None,
-    stop: Annotated[
-        str | None,
-        typer.Option(
-            "--stop",
-            metavar="SHARE",
-            help="Of the pool, --start or more: deleveraging stops there; without it at --start.",
-        ),
-    ] = None,
-    income: Annotated[
-        str | None,
-        typer.Option("--income", metavar="MONEY", help="What fees bring the pool in an hour."),
-    ] = None,
-    swept: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sweep",
-            metavar="NAME=VALUE,...",
-            help="Replay once with each value of pool, start, stop, income or a number of an "
-            "edition, as `price.deviation`; may be repeated: every combination is a case.",
-        ),
-    ] = None,
+    pool: _Pool = None,
+    start: _Start = None,
+    stop: _Stop = None,
+    income: _Income = None,
+    swept: _Swept = None,
     shape: FormatOption = None,
 ) -> int:
     """Plan every bankruptcy of a dump under each venue, and sum up what each did.

@@ -109,28 +109,27 @@ def sides_of(unit: Unit) -> dict[tuple[str, str], Int64]:
     return {key: np.array(places, np.int64) for key, places in found.items()}
 
 
-def barred_rows(unit: Unit, positions: pl.DataFrame) -> Bools:
-    """Mark the positions of accounts that go bankrupt in the market: they are no candidates.
+def barred_rows(unit: Unit, positions: pl.DataFrame) -> Int64:
+    """Find the positions of accounts that go bankrupt in their market: they are no candidates.
 
     Args:
         unit: the events.
         positions: of the unit.
 
     Returns:
-        (n,) whether a row of the position frame is barred.
+        (b,) rows of the position frame, rising.
     """
     account = pl.col("account").cast(positions.schema["account"], strict=False)
     failed = unit.events.select(pl.col("market").cast(pl.String), account)
     rows = positions["account"].is_in(failed["account"].implode()).arg_true()
     held = zip(*(positions[name].gather(rows) for name in failed.columns), strict=True)
     pairs = set(failed.iter_rows())
-    is_barred = np.zeros(positions.height, dtype=np.bool_)
-    is_barred[[row for row, pair in zip(rows, held, strict=True) if pair in pairs]] = True
-    return is_barred
+    barred = [row for row, pair in zip(rows, held, strict=True) if pair in pairs]
+    return np.array(barred, np.int64)
 
 
 def asked_of(
-    snapshot: Snapshot, unit: Unit, sides: Mapping[tuple[str, str], Int64], is_barred: Bools
+    snapshot: Snapshot, unit: Unit, sides: Mapping[tuple[str, str], Int64], barred: Int64
 ) -> list[Asked]:
     """Gather what is asked of each side.
 
@@ -138,7 +137,7 @@ def asked_of(
         snapshot: of the unit, under one edition.
         unit: the events.
         sides: as `sides_of` gives them.
-        is_barred: (n,) rows of the position frame that are never candidates.
+        barred: (b,) rows of the position frame that are never candidates.
 
     Returns:
         The events of each side.
@@ -155,7 +154,7 @@ def asked_of(
         found.append(
             Asked(
                 side=side,
-                barred=np.flatnonzero(is_barred[side.original(np.arange(len(side)))]),
+                barred=_rows_of(side, barred),
                 places=places,
                 lots=[_lots(side.scale, qty) for qty, _, _ in own],
                 marks=[(mark, before) for _, mark, before in own],
@@ -163,6 +162,13 @@ def asked_of(
             )
         )
     return found
+
+
+def _rows_of(side: QueueSide, rows: Int64) -> Int64:
+    """The rows of a side that stand for some of the position frame."""
+    if not len(rows):
+        return rows
+    return np.flatnonzero(np.isin(side.original(np.arange(len(side))), rows))
 
 
 def cut_side(asked: Asked, is_covered: Bools) -> Cuts:

@@ -126,7 +126,8 @@ class _Outcome:
 
     def each(self, read: Callable[[MarketScale], float | bool]) -> NDArray[Any]:
         """Read something of the market of each event."""
-        by_market = {scale.market: read(scale) for scale in self.scales}
+        markets = {scale.market: scale for scale in self.scales}
+        by_market = {name: read(scale) for name, scale in markets.items()}
         return np.array([by_market[scale.market] for scale in self.scales])
 
     def floats(self, column: str) -> Float64:
@@ -185,41 +186,24 @@ def replay_unit(
     """
     _check_marks(dump, unit)
     columns = Columns(names=tuple(positions.columns), has_cross="margin_mode" in positions.columns)
-    is_barred, sides = barred_rows(unit, positions), sides_of(unit)
+    barred, sides = barred_rows(unit, positions), sides_of(unit)
     is_here = shown is not None and shown.snapshot == unit.snapshot
     outcomes: list[_Outcome] = []
     seen: list[Watching] = []
     for number, venue in enumerate(venues):
         if number or book is None:
             book = prepared(dump, unit, positions, venue, columns)
-        asked = asked_of(book, unit, sides, is_barred)
+        asked = asked_of(book, unit, sides, barred)
         taken = covered.get(venue.name, frozenset())
         is_covered = np.array([event in taken for event in unit.events["event"]])
-        scales = [book.scale(market) for market in unit.events["market"].cast(pl.String)]
-        worth = np.zeros(len(scales))
-        for one in asked:
-            worth[one.places] = [num / den for num, den, _ in one.rates]
         for name, policy in policies.items():
-            watching = None
+            key, watching = {"venue": venue.name, "policy": name}, None
             if is_here and shown is not None:
-                watching = Watching(
-                    shown=shown,
-                    events=unit.events,
-                    ids=positions["position_id"],
-                    key={"venue": venue.name, "policy": name},
-                )
-            outcomes.append(
-                _Outcome(
-                    venue=venue,
-                    policy=name,
-                    events=unit.events,
-                    scales=scales,
-                    worth=worth,
-                    is_covered=is_covered,
-                    cuts=_cuts(asked, is_covered, policy, name, watching),
-                )
-            )
-            seen += [] if watching is None else [watching]
+                ids = positions["position_id"]
+                watching = Watching(shown=shown, events=unit.events, ids=ids, key=key)
+                seen.append(watching)
+            cuts = _cuts(asked, is_covered, policy, name, watching)
+            outcomes.append(_outcome(book, unit, name, asked, is_covered=is_covered, cuts=cuts))
     return _tables(outcomes, positions, seen)
 
 
@@ -231,6 +215,30 @@ def _check_marks(dump: Dump, unit: Unit) -> None:
         raise InputError(
             f"{dump.directory}: expected a mark of {market} at {time} (event {event}), got none"
         )
+
+
+def _outcome(
+    book: Snapshot,
+    unit: Unit,
+    policy: str,
+    asked: Sequence[Asked],
+    *,
+    is_covered: Bools,
+    cuts: Cuts,
+) -> _Outcome:
+    """Put what was cut beside the units and marks that it is measured by."""
+    worth = np.zeros(unit.events.height)
+    for one in asked:
+        worth[one.places] = [num / den for num, den, _ in one.rates]
+    return _Outcome(
+        venue=book.venue,
+        policy=policy,
+        events=unit.events,
+        scales=[book.scale(market) for market in unit.events["market"].cast(pl.String)],
+        worth=worth,
+        is_covered=is_covered,
+        cuts=cuts,
+    )
 
 
 def _cuts(
