@@ -73,7 +73,7 @@ def measure_replay(
         progress("replay: memory")
         yield _line(
             dump,
-            "events, peak memory of a process",
+            f"{_events(dump)}, peak memory of a process",
             ([_peak(dump.directory, Path(folder) / "other")], [_ALLOWED]),
             reference="allowed",
             goal=_WITHIN,
@@ -96,7 +96,7 @@ def _parts(dump: Dump, rounds: int, progress: Callable[[str], None]) -> Iterator
 
     for words, ours in (("read and split", read), ("read, split and made snapshots", prepare)):
         progress(f"replay: {words}")
-        yield _line(dump, f"markets with events, {words}", alternate(ours, _reading(dump), rounds))
+        yield _line(dump, f"no event: {words}", alternate(ours, _reading(dump), rounds))
 
 
 def _replayed(dump: Dump, run: Path, rounds: int, progress: Callable[[str], None]) -> Measurement:
@@ -107,7 +107,12 @@ def _replayed(dump: Dump, run: Path, rounds: int, progress: Callable[[str], None
         replay(dump, run, venues=[Venue.load(_VENUE)])
 
     progress(f"replay: {dump.bankruptcies.height:,} events against reading")
-    return _line(dump, "events", alternate(ours, _reading(dump), rounds))
+    return _line(dump, _events(dump), alternate(ours, _reading(dump), rounds))
+
+
+def _events(dump: Dump) -> str:
+    """How many bankruptcies are replayed."""
+    return f"{dump.bankruptcies.height:,} events"
 
 
 def _reading(dump: Dump) -> Callable[[], None]:
@@ -138,7 +143,7 @@ def _line(
     columns = read_columns(dump, [Venue.load(_VENUE)]).names
     return measured(
         section="replay",
-        case=f"{_VENUE}, {_SNAPSHOTS} snapshots, {dump.bankruptcies.height:,} {words}",
+        case=f"{_VENUE}, {_SNAPSHOTS} snapshots, {words}",
         distribution="synthetic crash",
         positions=sum(one.rows for one in split(dump, ROWS_AT_ONCE)),
         threads=cores(),
