@@ -16,9 +16,12 @@ from deleverage.lab.dump import Dump
 from deleverage.lab.generate import Request, generate_dump
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_event import COVERED
+from deleverage.lab.replay_policy import Share
 from deleverage.lab.replay_pool import PoolTerms, carried
 from deleverage.lab.replay_shown import HEAD, WATCHED, choose
 from deleverage.lab.replay_waves import GAP, with_waves
+from deleverage.planning.side import Int64, QueueSide
+from replays import assert_same
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -54,6 +57,20 @@ def mark_of(dump: Dump, event: dict[str, object]) -> Decimal:
     )
     mark: Decimal = found["mark_price"][0]
     return mark
+
+
+def test_one_call_a_side_is_event_by_event(dump: Dump, tmp_path: Path) -> None:
+    """A queue asked in one call a side and one asked event by event leave the same tables."""
+
+    def plainly(side: QueueSide, lots: int, excluded: Int64) -> Share:
+        return POLICIES["queue"](side, lots, excluded)
+
+    venues = [Venue.load(name) for name in ("bitmex", "hyperliquid", "strike-type2")]
+    for pool in (None, POOL):
+        for name, policy in (("one", POLICIES["queue"]), ("other", plainly)):
+            run = tmp_path / f"{name} {pool is None}"
+            replay(dump, run, venues=venues, policies={"queue": policy}, pool=pool)
+        assert_same(tmp_path / f"one {pool is None}", tmp_path / f"other {pool is None}")
 
 
 def test_a_wave_ends_where_nothing_happens_for_five_seconds(dump: Dump) -> None:
