@@ -37,6 +37,7 @@ pub mod simd;
 pub mod spell;
 pub mod spread;
 pub mod sweep;
+pub mod turns;
 
 #[cfg(feature = "python")]
 mod memory;

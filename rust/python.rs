@@ -20,6 +20,7 @@ mod allocate;
 mod book;
 mod post;
 mod spell;
+mod turns;
 
 // Vectors of one call are reused by the next instead of being handed back to the system, which
 // would clear their pages anew: at a tenth of a large side that is a third of the time.
@@ -284,6 +285,8 @@ mod core {
     use super::post::post;
     #[pymodule_export]
     use super::spell::{spell, spell_twin};
+    #[pymodule_export]
+    use super::turns::in_turn;
 
     type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u8>>);
     type Ranked<'py> =

@@ -271,7 +271,8 @@ pub fn first_duplicate(ids: &[u64]) -> Option<(usize, usize)> {
     let least = ids.par_iter().min().copied().unwrap_or(0);
     let most = ids.par_iter().max().copied().unwrap_or(0);
     let range = most - least;
-    let has_repeat = if range / 32 < ids.len() as u64 {
+    // A bitmap takes no more room than a copy that is sorted would.
+    let has_repeat = if range / 64 < ids.len() as u64 {
         repeats_in_bitmap(ids, least, range)
     } else {
         let mut sorted = ids.to_vec();

@@ -13,6 +13,10 @@ use crate::sweep::{Kept, Sweep};
 /// Rows of a chunk: the unit of parallel work.
 pub const CHUNK: usize = 1 << 16;
 const SAMPLES: usize = 1 << 13;
+/// A sample is one row in so many at most, and of fewer rows than this none is taken: a sampled row
+/// costs as much as some ten that are passed over.
+const SPARSE: usize = 16;
+const FEWEST_ROWS: usize = 1 << 14;
 const FEWEST_SAMPLES: f64 = 6.0;
 /// Rows of a sampled run.
 pub const RUN: usize = 4;
@@ -111,10 +115,10 @@ fn take(mut sweep: Sweep<'_, '_>, selection: &mut Selection) -> Result<()> {
 fn sample(sweep: &Sweep<'_, '_>, margin: f64) -> Result<Option<Candidate>> {
     let scorer = sweep.scorer;
     let rows = scorer.columns.len();
-    let stride = rows / SAMPLES;
-    if stride < 2 {
+    if rows < FEWEST_ROWS {
         return Ok(None);
     }
+    let stride = (rows / SAMPLES).max(SPARSE);
     // Short runs cost one cache line a column where single rows cost one each; an odd number of
     // rows between them is no divisor of a period of 2^k rows.
     let step = (stride * RUN) | 1;

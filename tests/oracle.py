@@ -173,7 +173,6 @@ def basis_of(
     unit: 1; mark_value: pnl / mark value.
     """
     profit = pnl(position, rate, rule)
-    ratio = price_ratio(position, rate)
     match rule.basis:
         case Basis.ENTRY_VALUE:
             value = profit / position.entry_value
@@ -189,9 +188,10 @@ def basis_of(
         case Basis.MARK_VALUE:
             value = profit / mark_value(position, rate)
         case Basis.PRICE_RATIO:
+            ratio = price_ratio(position, rate)
             value = ratio if position.lots > 0 else 1 / ratio
         case Basis.PRICE_RATIO_LITERAL:
-            value = ratio
+            value = price_ratio(position, rate)
         case Basis.UNIT:
             value = Fraction(1)
         case unknown:

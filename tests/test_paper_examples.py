@@ -1,22 +1,26 @@
 """The worked examples of arXiv 2512.01112 that need more than one room, and what is wrong in them.
 
-[P1] A.3 to A.6: execution, the smallest slice and bad debt of its five positions; E.1: the next
-deficit after a pro rata; 8.5: alternating rounds. [P3] arXiv 2603.15963: what a hedge is worth.
+[P1] A.3 to A.6: execution, its cost, the smallest slice and bad debt of its five positions; E.1:
+the next deficit after a pro rata; 8.5: alternating rounds. [P3] arXiv 2603.15963: what a hedge is
+worth.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from deleverage.backstop.bankruptcy import Clamp, Cross, Holding, bankruptcy
+from deleverage.backstop.settlement import Terms
 from deleverage.lab import metrics
 from deleverage.lab.simulate_books import Books
 from deleverage.lab.simulate_course import PPM, Course, Traders
-from deleverage.model.terms import Convention
+from deleverage.model.terms import Cancelled, Convention, Fee, Payer
 from deleverage.policy import Contracts, FactorDraining, Profits, ProRata, RiskWeighted
 from deleverage.policy.risk_weighted import Shortfall
 from deleverage.policy.severity import OnlineGradient, Round
+from liquidations import market
 
 TICKS = 10_000
 LOTS = 100
@@ -50,6 +54,34 @@ def test_a_slice_executes_at_the_mean_of_a_straight_line(
     cash = books.proceeds(0, side, lots, course)
 
     assert Fraction(cash, side * lots * TICKS) == Fraction(executed)
+
+
+@pytest.mark.parametrize(
+    ("of_mark", "of_quote", "cost"), [(4_000, 0, "0.0026"), (2_000, 1_000, "0.00196")]
+)
+def test_a_slice_pays_shares_of_its_mark_value_and_of_its_quote(
+    of_mark: int, of_quote: int, cost: str
+) -> None:
+    """[P1 A.4] 40 bp of 0.5 at 1.30 is 0.0026; 20 bp of that and 10 bp of 0.5 at 1.32 is 0.00196.
+
+    arXiv 2512.01112v1, appendix A.4, read 2026-11-22. The published shares are of the mark value
+    and of what was executed; the terms of a settlement charge both, and nothing is rounded here.
+    """
+    scale = market("1.30", lot_size="0.5")
+    terms = Terms(
+        scale=scale,
+        deleveraged=Fee.NONE,
+        liquidated=Fee.LIQUIDATION,
+        cancelled=Cancelled.NONE,
+        difference=Payer.NOBODY,
+    )
+    values = {of_mark: scale.value(1, 130), of_quote: scale.value(1, 132)}
+    fees = [
+        replace(terms, liquidation_ppm=ppm).fee(terms.liquidated, value, "liquidated")
+        for ppm, value in values.items()
+    ]
+
+    assert sum(fees) * Fraction(scale.money_unit) == Fraction(cost)
 
 
 def test_the_smallest_slice_is_none_where_equity_is_gone() -> None:

@@ -126,8 +126,8 @@ def test_measures_are_those_of_the_fills(dump: Dump, whole: Path) -> None:
     """An event's measures are the metrics of its own fills, worked out from the tables."""
     found = results(whole)
     event = int(dump.bankruptcies.sort("qty")["event"][-1])
-    row = dump.bankruptcies.filter(pl.col("event") == event).row(0, named=True)
-    mark, _ = dump.marks_of(dump.bankruptcies)[str(row["market"])][row["time"]]
+    row = dump.marked(dump.bankruptcies).filter(pl.col("event") == event).row(0, named=True)
+    mark = row["mark"]
     for name in VENUES:
         here = (pl.col("event") == event) & (pl.col("venue") == name)
         fills = found["fills"].filter(here)

@@ -10,15 +10,18 @@ import polars as pl
 import pytest
 
 from commandline import call
-from deleverage import Venue
+from deleverage import Venue, rank
 from deleverage.errors import InputError, VenueError
 from deleverage.lab.dump import Dump
 from deleverage.lab.generate import Request, generate_dump
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_event import COVERED
+from deleverage.lab.replay_policy import Share
 from deleverage.lab.replay_pool import PoolTerms, carried
 from deleverage.lab.replay_shown import HEAD, WATCHED, choose
 from deleverage.lab.replay_waves import GAP, with_waves
+from deleverage.planning.side import Int64, QueueSide
+from replays import assert_same
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -54,6 +57,20 @@ def mark_of(dump: Dump, event: dict[str, object]) -> Decimal:
     )
     mark: Decimal = found["mark_price"][0]
     return mark
+
+
+def test_one_call_a_side_is_event_by_event(dump: Dump, tmp_path: Path) -> None:
+    """A queue asked in one call a side and one asked event by event leave the same tables."""
+
+    def plainly(side: QueueSide, lots: int, excluded: Int64) -> Share:
+        return POLICIES["queue"](side, lots, excluded)
+
+    venues = [Venue.load(name) for name in ("bitmex", "hyperliquid", "strike-type2")]
+    for pool in (None, POOL):
+        for name, policy in (("one", POLICIES["queue"]), ("other", plainly)):
+            run = tmp_path / f"{name} {pool is None}"
+            replay(dump, run, venues=venues, policies={"queue": policy}, pool=pool)
+        assert_same(tmp_path / f"one {pool is None}", tmp_path / f"other {pool is None}")
 
 
 def test_a_wave_ends_where_nothing_happens_for_five_seconds(dump: Dump) -> None:
@@ -222,6 +239,33 @@ def test_the_lights_that_are_shown_follow_their_positions(run: Path) -> None:
         for event, position in closed.select("event", "position_id").iter_rows():
             later = own.filter(pl.col("position_id") == position, pl.col("event") > event)
             assert later["light"].sum() == 0
+
+
+def test_lights_that_count_accounts_are_those_of_a_ranking(dump: Dump, tmp_path: Path) -> None:
+    """Where an edition counts each account once, the first lights are those of a plain ranking."""
+    venue = Venue.load("binance-usdm")
+    replay(dump, tmp_path / "run", venues=[venue])
+    shown, lights = choose(dump), read_results(tmp_path / "run", "lights")
+    assert shown is not None
+    first = dump.bankruptcies.filter(pl.col("event") == lights["event"].min()).row(0, named=True)
+    here = pl.col("market").cast(pl.String) == shown.market
+    failed = dump.bankruptcies.filter(pl.col("snapshot") == shown.snapshot, here)["account"]
+    book = dump.positions(shown.snapshot, shown.market).filter(
+        pl.col("side").cast(pl.String) == shown.side, ~pl.col("account").is_in(failed.implode())
+    )
+    ranked = rank(
+        book,
+        marks={shown.market: mark_of(dump, first)},
+        venue=venue,
+        accounts=dump.accounts(shown.snapshot),
+        markets=dump.markets.filter(here),
+    )
+    plain = dict(ranked.select("position_id", "light").iter_rows())
+    noted = lights.filter(pl.col("event") == first["event"])
+
+    assert noted.height == WATCHED
+    for position, light in noted.select("position_id", "light").iter_rows():
+        assert light == plain[position]
 
 
 def test_profits_and_markouts_are_those_of_the_tables(dump: Dump, run: Path) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "first_duplicate",
     "floor",
     "floor_variants",
+    "in_turn",
     "is_release_build",
     "levels",
     "lights",
@@ -50,6 +51,21 @@ def floor(
     threads: int,
 ) -> int: ...
 def floor_variants() -> list[str]: ...
+def in_turn(
+    subject: tuple[Any, ...],
+    side: int,
+    lots: npt.NDArray[np.int64],
+    excluded: npt.NDArray[np.int64],
+    wants_all: bool,
+    threads: int,
+) -> tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+]: ...
 def is_release_build() -> bool: ...
 def levels() -> list[str]: ...
 def lights(

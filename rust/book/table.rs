@@ -20,6 +20,9 @@ pub const WHOLE: [&str; 10] = [
     "created_at",
 ];
 
+/// Those of them that belong to a position's lots, and the lots: they are split with it.
+const SPLIT: std::ops::Range<usize> = 0..6;
+
 /// Owned columns; which of them there are is the same for the whole book.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
@@ -119,6 +122,18 @@ impl Table {
         table
     }
 
+    /// All rows of a table of columns; rows without ids get none.
+    #[must_use]
+    pub fn copied(columns: &Columns<'_>) -> Self {
+        Self {
+            whole: whole_of(columns).map(|column| column.map(<[i64]>::to_vec)),
+            account: columns.account.map(<[u32]>::to_vec),
+            owner: columns.owner.map(<[u32]>::to_vec),
+            tier: columns.tier.map(<[u8]>::to_vec),
+            position_id: columns.position_id.map_or_else(Vec::new, <[u64]>::to_vec),
+        }
+    }
+
     /// A view.
     #[must_use]
     pub fn columns(&self) -> Columns<'_> {
@@ -216,6 +231,15 @@ impl Table {
         write(&mut self.account, source.account, pairs);
         write(&mut self.owner, source.owner, pairs);
         write(&mut self.tier, source.tier, pairs);
+    }
+
+    /// Leaves so many of the lots that a row holds, and as large a part of each of its values,
+    /// rounded down.
+    pub fn shrink(&mut self, row: usize, left: i64, held: i64) {
+        for column in self.whole[SPLIT].iter_mut().flatten() {
+            let part = i128::from(column[row]) * i128::from(left);
+            column[row] = part.div_euclid(i128::from(held)) as i64;
+        }
     }
 
     /// Takes a row out; the last one moves into its place.

@@ -11,5 +11,6 @@ may ask while one changes the book: each answer belongs to one tick, and `versio
 
 from deleverage.book.answers import BookColumns, Head, LeftOut, LightBound
 from deleverage.book.kept import Book
+from deleverage.book.turns import Turns, in_turn
 
-__all__ = ["Book", "BookColumns", "Head", "LeftOut", "LightBound"]
+__all__ = ["Book", "BookColumns", "Head", "LeftOut", "LightBound", "Turns", "in_turn"]

@@ -11,6 +11,41 @@ from deleverage.cli.options import FormatOption, OutputOption, RecordFormatOptio
 
 __all__ = ["generate_command", "paper_command", "replay_command"]
 
+_Pool = Annotated[
+    str | None,
+    typer.Option("--pool", metavar="MONEY", help="Carry an insurance pool of this size along."),
+]
+_Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="SHARE",
+        help="Of the pool, above 0 and at most 1: deleveraging starts there, and stops above "
+        "it unless --stop says otherwise; without it the edition's trigger holds.",
+    ),
+]
+_Stop = Annotated[
+    str | None,
+    typer.Option(
+        "--stop",
+        metavar="SHARE",
+        help="Of the pool, --start or more: deleveraging stops there; without it at --start.",
+    ),
+]
+_Income = Annotated[
+    str | None,
+    typer.Option("--income", metavar="MONEY", help="What fees bring the pool in an hour."),
+]
+_Swept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="NAME=VALUE,...",
+        help="Replay once with each value of pool, start, stop, income or a number of an "
+        "edition, as `price.deviation`; may be repeated: every combination is a case.",
+    ),
+]
+
 
 def paper_command(
     directory: Annotated[
@@ -82,46 +117,42 @@ def replay_command(
         list[str] | None,
         typer.Option("--policy", metavar="NAME", help="How to share out; may be repeated."),
     ] = None,
-    pool: Annotated[
-        str | None,
-        typer.Option("--pool", metavar="MONEY", help="Carry an insurance pool of this size along."),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--start",
-            metavar="SHARE",
-            help="Of the pool, above 0 and at most 1: deleveraging starts there, and stops above "
-            "it unless --stop says otherwise; without it the edition's trigger holds.",
-        ),
-    ] = None,
-    stop: Annotated[
-        str | None,
-        typer.Option(
-            "--stop",
-            metavar="SHARE",
-            help="Of the pool, --start or more: deleveraging stops there; without it at --start.",
-        ),
-    ] = None,
-    income: Annotated[
-        str | None,
-        typer.Option("--income", metavar="MONEY", help="What fees bring the pool in an hour."),
-    ] = None,
+    pool: _Pool = None,
+    start: _Start = None,
+    stop: _Stop = None,
+    income: _Income = None,
+    swept: _Swept = None,
     shape: FormatOption = None,
 ) -> int:
     """Plan every bankruptcy of a dump under each venue, and sum up what each did.
 
     A replay that was cut off goes on where it was when it is called again. With a pool only those
     bankruptcies are deleveraged that it does not take over; its lines are the edition's trigger,
-    or --start and --stop.
+    or --start and --stop. A sweep gives one frame, a row a case, venue and policy, and a column a
+    parameter; each case is a run of its own in the directory, that `report` can draw.
 
     Example: deleverage replay dump --venue hyperliquid --venue bitmex -o run
 
     Example: deleverage replay dump --venue bitmex --pool 3000000 --start 0.3 --stop 0.6 -o run
+
+    Example: deleverage replay dump --venue bitmex --sweep pool=1000000,3000000
+    --sweep start=0.2,0.4 --format csv -o sweep
     """
+    policies = tuple(policy or ("queue",))
+    if swept:
+        from deleverage.cli.sweep import sweep_dump
+
+        return sweep_dump(
+            dump,
+            directory,
+            swept=swept,
+            venues=venue,
+            policies=policies,
+            pool=(pool, start, stop, income),
+            shape=shape,
+        )
     from deleverage.cli.replay import replay_dump
 
-    policies = tuple(policy or ("queue",))
     return replay_dump(
         dump,
         directory,

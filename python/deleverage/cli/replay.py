@@ -1,5 +1,6 @@
 """`deleverage replay`: the bankruptcies of a dump under several venues, side by side."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_event import COVERED
+from deleverage.lab.replay_policy import Policy
 from deleverage.lab.replay_pool import PoolTerms
 
-__all__ = ["replay_dump", "summarised"]
+__all__ = ["policies_of", "pool_of", "replay_dump", "summarised"]
 
 
 def replay_dump(
@@ -48,22 +50,16 @@ def replay_dump(
         OutputError: standard output cannot be written.
     """
     sink = Sink.of(shape, "-", allowed=tuple(Format))
-    # Options are written with either dash: `pro_rata` is `pro-rata`.
-    asked = tuple(dict.fromkeys(name.replace("_", "-") for name in policies))
-    unknown = [name for name in asked if name not in POLICIES]
-    if unknown:
-        known = ", ".join(POLICIES)
-        raise InputError(f"--policy: expected one of {known}, got {unknown[0]!r}")
+    chosen = policies_of(policies)
     opened = Dump.open(dump)
     editions = [venue_of(name) for name in venues]
-    chosen = {name: POLICIES[name] for name in asked}
     with bar("replaying", 0) as report:
         run = replay(
             opened,
             directory,
             venues=editions,
             policies=chosen,
-            pool=_pool(*pool),
+            pool=pool_of(*pool),
             progress=report,
         )
     again = f", {run.resumed} of them done before" if run.resumed else ""
@@ -107,13 +103,45 @@ def summarised(directory: Path) -> pl.DataFrame:
     )
 
 
-def _pool(
+def policies_of(names: Sequence[str]) -> dict[str, Policy]:
+    """Find policies by name.
+
+    Args:
+        names: with either dash: `pro_rata` is `pro-rata`.
+
+    Returns:
+        The policies, each once.
+
+    Raises:
+        InputError: there is no such policy.
+    """
+    asked = tuple(dict.fromkeys(name.replace("_", "-") for name in names))
+    wrong = [name for name in asked if name not in POLICIES]
+    if wrong:
+        raise InputError(f"--policy: expected one of {', '.join(POLICIES)}, got {wrong[0]!r}")
+    return {name: POLICIES[name] for name in asked}
+
+
+def pool_of(
     cash: str | None = None,
     start: str | None = None,
     stop: str | None = None,
     income: str | None = None,
 ) -> PoolTerms | None:
-    """Read the pool."""
+    """Read the pool.
+
+    Args:
+        cash: `--pool`, or None for none.
+        start: `--start`.
+        stop: `--stop`.
+        income: `--income`.
+
+    Returns:
+        Its terms; None without a pool.
+
+    Raises:
+        InputError: lines stand without a pool, or a figure is none or out of range.
+    """
     if cash is None:
         if (start, stop, income) != (None, None, None):
             raise InputError("--start, --stop, --income: expected --pool beside them, got none")

@@ -26,7 +26,6 @@ int64 nanoseconds UTC; numbers are Decimal; ids are UInt64; `snapshot` counts fr
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +158,14 @@ class Dump:
         every = [part for found in parts for part in found]
         try:
             scan = pl.scan_parquet(every, hive_partitioning=False, include_file_paths="file")
-            by_file = scan.group_by("file").agg(rows=pl.len()).collect(engine="streaming")
+            # Rows come file by file: runs are counted without a hash of every row.
+            runs = scan.select(pl.col("file").rle()).collect(engine="streaming")["file"].struct
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             first = str(error).strip().split("\n", 1)[0]
             raise InputError(f"{self.directory}: expected whole parts, got: {first}") from error
         # A file without a row has no line.
-        counts = {Path(str(file)): int(rows) for file, rows in by_file.iter_rows()}
+        files = map(Path, runs.field("value").cast(pl.String))
+        counts = dict(zip(files, runs.field("len"), strict=True))
         return [sum(counts.get(part, 0) for part in found) for found in parts]
 
     def position_columns(self) -> list[str]:
@@ -247,38 +248,34 @@ class Dump:
             )
         return found
 
-    def marks_of(
-        self, events: pl.DataFrame
-    ) -> dict[str, dict[int, tuple[Decimal, Decimal | None]]]:
-        """Give the marks of some events.
+    def marked(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Give events with the marks of their times.
 
         Args:
             events: snapshot, market and time of each.
 
         Returns:
-            Mark and, where it is known, the one before, by nanoseconds UTC, by market.
+            They, with `mark` and `previous_mark`, null where the dump has none.
 
         Raises:
             InputError: the prices are no decimals.
         """
-        named = pl.col("market").cast(pl.String)
-        keys = events.select("snapshot", "time", named)
-        found = self.marks.filter(pl.col("snapshot").is_in(keys["snapshot"].unique().implode()))
-        found = found.with_columns(named).join(keys, on=keys.columns, how="semi")
-        names = ["mark_price", "previous_mark_price"]
-        if "previous_mark_price" not in found.columns:
-            found = found.with_columns(previous_mark_price=None)
-        if not found.schema["mark_price"].is_decimal():
+        kind = self.marks.schema["mark_price"]
+        if not kind.is_decimal():
             raise InputError(
                 f"{self.directory / 'marks.parquet'}: column mark_price: expected decimals, "
-                f"got type {found.schema['mark_price']}"
+                f"got type {kind}"
             )
-        marks: dict[str, dict[int, tuple[Decimal, Decimal | None]]] = {
-            market: {} for market in keys["market"].unique()
-        }
-        for market, time, mark, before in found.select("market", "time", *names).iter_rows():
-            marks[market][time] = (mark, before)
-        return marks
+        has_previous = "previous_mark_price" in self.marks.columns
+        keys = ["snapshot", "time", "named"]
+        marks = self.marks.select(
+            *("snapshot", "time"),
+            named=pl.col("market").cast(pl.String),
+            mark="mark_price",
+            previous_mark="previous_mark_price" if has_previous else pl.lit(None, dtype=kind),
+        ).unique(keys, keep="last")
+        named = events.with_columns(named=pl.col("market").cast(pl.String))
+        return named.join(marks, on=keys, how="left", maintain_order="left").drop("named")
 
 
 def _manifest(directory: Path) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from deleverage.model.snapshot import Snapshot
 from deleverage.planning.side import QueueSide
 
 __all__ = [
+    "TAKEN_OUT_FROM",
     "Columns",
     "RemainingSide",
     "Remains",
@@ -32,7 +33,8 @@ Int64 = NDArray[np.int64]
 _ALWAYS = ("position_id", "account", "side", "qty")
 _WHERE_GIVEN = ("margin_mode", "status", "hedged_qty")
 _SHRINKING = ("entry_value", "margin", "maintenance_margin", "initial_margin", "open_value")
-_TAKEN_OUT_FROM = 64  # one row in so many
+TAKEN_OUT_FROM = 64
+"""Rows that are gone are taken out once they are one in so many."""
 _NOBODY = pl.DataFrame(
     schema={"account": pl.UInt64, "underlier": pl.String, "delta_neutral": pl.Boolean}
 )
@@ -46,7 +48,8 @@ class Unit:
         snapshot: number.
         part: number within the snapshot.
         counts: positions of each market, by its name, sorted.
-        events: their bankruptcies, in order, as `replay_waves.with_waves` gives them.
+        events: their bankruptcies, in order, as `replay_waves.with_waves` gives them, with their
+            marks.
     """
 
     snapshot: int
@@ -78,7 +81,7 @@ def split(dump: Dump, rows_at_once: int) -> list[Unit]:
     Raises:
         InputError: nobody holds anything in a market with a bankruptcy.
     """
-    bankruptcies = with_waves(dump)
+    bankruptcies = dump.marked(with_waves(dump))
     names = bankruptcies.with_columns(pl.col("market").cast(pl.String))
     keys = names.select("snapshot", "market").unique(maintain_order=True).rows()
     units: dict[tuple[int, int], dict[str, int]] = {}
@@ -214,6 +217,10 @@ class RemainingSide(QueueSide):
         """Give the rows of the position frame behind rows of what is left."""
         return QueueSide.original(self, self.kept[rows])
 
+    def owners(self) -> NDArray[np.uint32]:
+        """Give a number for the account behind each row."""
+        return self.snapshot.account_codes.take(self.kept + self.start)
+
     def rows_of(self, account: str) -> Int64:
         """Give the rows of an account that are left."""
         return np.flatnonzero(np.isin(self.kept, QueueSide.rows_of(self, account)))
@@ -271,7 +278,7 @@ class Remains:
             self._shrink(row, closed)
         # Whoever is cut was not excluded: sorting is enough.
         self.excluded = np.sort(np.concatenate((self.excluded, rows[is_whole])))
-        self.take_out(len(self.side.columns.lots) // _TAKEN_OUT_FROM)
+        self.take_out(len(self.side.columns.lots) // TAKEN_OUT_FROM)
 
     def _shrink(self, row: int, closed: int) -> None:
         """Close a part of one row, in whole numbers."""

@@ -1,9 +1,8 @@
 """Some markets of a snapshot replayed: its events in order, under each venue and policy."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -11,22 +10,30 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from deleverage.errors import InputError, InvariantError
+from deleverage.errors import InputError
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay_book import Columns, RemainingSide, Remains, Unit, prepared
-from deleverage.lab.replay_policy import Policy, Share
-from deleverage.lab.replay_shown import LIGHTS, QUEUES, Shown, Watch
-from deleverage.model.quantise import LIMIT, decimal_of
+from deleverage.lab.replay_book import Columns, Unit, prepared
+from deleverage.lab.replay_cuts import (
+    Asked,
+    Cuts,
+    asked_of,
+    barred_rows,
+    cut_one_by_one,
+    cut_side,
+    sides_of,
+)
+from deleverage.lab.replay_policy import Policy, by_queue
+from deleverage.lab.replay_shown import LIGHTS, QUEUES, Shown, Watching
 from deleverage.model.records import Venue
 from deleverage.model.scales import MarketScale
 from deleverage.model.snapshot import Snapshot
 from deleverage.model.terms import Completion
 from deleverage.planning import PlanReason
 from deleverage.planning.pricing import settlement_price
-from deleverage.planning.side import QueueSide
 
 __all__ = ["COVERED", "EVENTS", "FILLS", "METRICS", "Results", "replay_unit"]
 
+Bools = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 Results: TypeAlias = dict[str, pl.DataFrame]
@@ -86,56 +93,65 @@ those who are cut lose by the settlement price against the mark, 0 or more (H); 
 would have more at the mark when the wave was over had they not been cut, below zero where the cut
 spared them a loss; both null where the price is not known."""
 
-_OPPOSITE = {"long": "short", "short": "long"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Outcome:
-    """One event under one venue and policy."""
+    """A unit's events under one venue and policy, in order.
 
-    event: Mapping[str, Any]
-    venue: str
+    Attributes:
+        venue: the edition.
+        policy: its name.
+        events: of the unit.
+        scales: (t,) units of each event's market.
+        worth: (t,) what a lot is worth at each event's mark, in money units.
+        is_covered: (t,) whether a pool took it over.
+        cuts: what they closed.
+    """
+
+    venue: Venue
     policy: str
-    side: str
-    scale: MarketScale
-    entries: int
-    share: Share
-    requested: int
-    price: Decimal | None
-    reason: str
-    held: Int64
-    entry: Int64
-    original: Int64
+    events: pl.DataFrame
+    scales: Sequence[MarketScale]
+    worth: Float64
+    is_covered: Bools
+    cuts: Cuts
 
     @property
-    def key(self) -> dict[str, object]:
+    def key(self) -> list[pl.Series]:
         """What the rows of every table start with."""
-        return {"event": self.event["event"], "venue": self.venue, "policy": self.policy}
+        count = self.events.height
+        names = {"venue": self.venue.name, "policy": self.policy}
+        own = [pl.Series(name, [word], dtype=pl.String) for name, word in names.items()]
+        return [self.events["event"], *(one.new_from_index(0, count) for one in own)]
 
-    def contracts(self, lots: int) -> Decimal:
-        """Lots as contracts."""
-        return decimal_of(lots * Fraction(self.scale.lot_size)) if lots else Decimal(0)
+    def each(self, read: Callable[[MarketScale], float | bool]) -> NDArray[Any]:
+        """Read something of the market of each event."""
+        markets = {scale.market: scale for scale in self.scales}
+        by_market = {name: read(scale) for name, scale in markets.items()}
+        return np.array([by_market[scale.market] for scale in self.scales])
+
+    def floats(self, column: str) -> Float64:
+        """A column of decimals as the nearest floats, null as NaN."""
+        values = self.events[column].to_list()
+        return np.array([np.nan if value is None else float(value) for value in values])
 
     @property
-    def value(self) -> float:
-        """What a lot is worth at the mark, money."""
-        return self.scale.mark_num / self.scale.mark_den * float(self.scale.money_unit)
+    def is_long(self) -> Bools:
+        """Whether the side that is cut is long, (t,)."""
+        return (self.events["side"].cast(pl.String) == "short").to_numpy()
 
-    def profit(self) -> Float64:
-        """What each cut position had gained on what was closed, at the mark, money, (k,)."""
-        money = float(self.scale.money_unit)
-        worth = self.share.lots * (self.scale.mark_num / self.scale.mark_den)
-        entry = self.entry * (self.share.lots / np.maximum(self.held, 1))
-        is_gain = (self.side == "long") is not self.scale.is_inverse
-        gain: Float64 = (worth - entry) * (money if is_gain else -money)
-        return gain
-
-    def moved(self, lots: int, before: Decimal, after: Decimal) -> float:
-        """What lots gain for those who are cut, from one price to another, money."""
-        size = float(self.scale.lot_size) * float(self.scale.contract_size)
-        one, other = float(before), float(after)
-        gain = 1 / one - 1 / other if self.scale.is_inverse else other - one
-        return (lots if self.side == "long" else -lots) * size * gain
+    def prices(self) -> list[Decimal | None]:
+        """The settlement price of each event that is not covered, where it is known."""
+        names = ("mark", "previous_mark", "bankruptcy_price")
+        found: list[Decimal | None] = []
+        for (mark, before, bankruptcy), is_covered in zip(
+            self.events.select(names).iter_rows(), self.is_covered.tolist(), strict=True
+        ):
+            price, _ = settlement_price(
+                self.venue.price, mark=mark, previous_mark=before, bankruptcy=bankruptcy
+            )
+            found.append(None if is_covered else price)
+        return found
 
 
 def replay_unit(
@@ -152,7 +168,7 @@ def replay_unit(
     """Plan every event of a unit.
 
     Args:
-        dump: marks, contract terms and accounts.
+        dump: contract terms and accounts.
         unit: the events.
         positions: as `replay_book.read_positions` gives them.
         venues: the editions.
@@ -168,195 +184,153 @@ def replay_unit(
         InputError: a table of the dump is not what the contract says.
         InvariantError: a policy closed another quantity than asked for.
     """
+    _check_marks(dump, unit)
     columns = Columns(names=tuple(positions.columns), has_cross="margin_mode" in positions.columns)
-    marks = dump.marks_of(unit.events)
-    by_market: dict[str, list[dict[str, Any]]] = {}
-    for event in unit.events.iter_rows(named=True):
-        by_market.setdefault(str(event["market"]), []).append(event)
-    bankrupt = {
-        market: sorted({str(event["account"]) for event in events})
-        for market, events in by_market.items()
-    }
+    barred, sides = barred_rows(unit, positions), sides_of(unit)
     is_here = shown is not None and shown.snapshot == unit.snapshot
     outcomes: list[_Outcome] = []
-    seen: list[tuple[Watch, pl.DataFrame]] = []
+    seen: list[Watching] = []
     for number, venue in enumerate(venues):
         if number or book is None:
             book = prepared(dump, unit, positions, venue, columns)
+        asked = asked_of(book, unit, sides, barred)
+        taken = covered.get(venue.name, frozenset())
+        is_covered = np.array([event in taken for event in unit.events["event"]])
         for name, policy in policies.items():
-            for market, events in by_market.items():
-                history = _History(
-                    dump=dump,
-                    book=book,
-                    market=market,
-                    marks=marks[market],
-                    bankrupt=bankrupt[market],
-                    covered=covered.get(venue.name, frozenset()),
-                    shown=shown if is_here and shown and shown.market == market else None,
-                    ids=positions["position_id"],
-                )
-                outcomes += history.planned(events, name, policy)
-                seen += history.seen
-    outcomes.sort(key=lambda one: int(one.event["event"]))
-    profits = [one.profit() for one in outcomes]
-    lights = [row for watch, _ in seen for row in watch.lights]
-    return {
-        "fills": _fills(outcomes, positions, profits),
-        "events": pl.DataFrame([_event_row(one) for one in outcomes], schema=dict(EVENTS)),
-        "metrics": _metrics(outcomes, profits),
-        "queues": pl.concat([pl.DataFrame(schema=dict(QUEUES)), *(queue for _, queue in seen)]),
+            key, watching = {"venue": venue.name, "policy": name}, None
+            if is_here and shown is not None:
+                ids = positions["position_id"]
+                watching = Watching(shown=shown, events=unit.events, ids=ids, key=key)
+                seen.append(watching)
+            cuts = _cuts(asked, is_covered, policy, name, watching)
+            outcomes.append(_outcome(book, unit, name, asked, is_covered=is_covered, cuts=cuts))
+    return _tables(outcomes, positions, seen)
+
+
+def _check_marks(dump: Dump, unit: Unit) -> None:
+    """Refuse an event without a mark."""
+    missing = unit.events.filter(pl.col("mark").is_null())
+    if missing.height:
+        market, time, event = missing.select("market", "time", "event").row(0)
+        raise InputError(
+            f"{dump.directory}: expected a mark of {market} at {time} (event {event}), got none"
+        )
+
+
+def _outcome(
+    book: Snapshot,
+    unit: Unit,
+    policy: str,
+    asked: Sequence[Asked],
+    *,
+    is_covered: Bools,
+    cuts: Cuts,
+) -> _Outcome:
+    """Put what was cut beside the units and marks that it is measured by."""
+    worth = np.zeros(unit.events.height)
+    for one in asked:
+        worth[one.places] = [num / den for num, den, _ in one.rates]
+    return _Outcome(
+        venue=book.venue,
+        policy=policy,
+        events=unit.events,
+        scales=[book.scale(market) for market in unit.events["market"].cast(pl.String)],
+        worth=worth,
+        is_covered=is_covered,
+        cuts=cuts,
+    )
+
+
+def _cuts(
+    asked: Sequence[Asked],
+    is_covered: Bools,
+    policy: Policy,
+    name: str,
+    watching: Watching | None,
+) -> Cuts:
+    """Cut every side; the one that is shown event by event, others in one call where they can."""
+    parts = []
+    for one in asked:
+        here, key = is_covered[one.places], (one.side.scale.market, one.side.side)
+        own = watching if watching is not None and watching.shown.key == key else None
+        if policy is by_queue and own is None:
+            parts.append(cut_side(one, here))
+        else:
+            parts.append(cut_one_by_one(one, here, policy, name, own))
+    return Cuts.joined(parts)
+
+
+def _tables(
+    outcomes: Sequence[_Outcome], positions: pl.DataFrame, seen: Sequence[Watching]
+) -> Results:
+    """The tables of a unit."""
+    found: dict[str, list[pl.DataFrame]] = {"fills": [], "events": [], "metrics": []}
+    for one in outcomes:
+        prices, profit = one.prices(), _profit(one)
+        found["fills"].append(_fills(one, positions, prices, profit))
+        found["events"].append(_events(one, prices))
+        found["metrics"].append(_metrics(one, prices, profit))
+    lights = [row for one in seen if one.watch is not None for row in one.watch.lights]
+    queues = [one.queue for one in seen if one.queue is not None]
+    tables = {name: _in_order(frames) for name, frames in found.items()}
+    return tables | {
+        "queues": pl.concat([pl.DataFrame(schema=dict(QUEUES)), *queues]),
         "lights": pl.DataFrame(lights, schema=dict(LIGHTS)),
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _History:
-    """The events of one market under one venue, each on what the ones before have left."""
-
-    dump: Dump
-    book: Snapshot
-    market: str
-    marks: Mapping[int, tuple[Decimal, Decimal | None]]
-    bankrupt: Sequence[str]
-    covered: frozenset[int]
-    shown: Shown | None
-    ids: pl.Series
-    seen: list[tuple[Watch, pl.DataFrame]] = field(default_factory=list)
-
-    def planned(
-        self, events: Sequence[Mapping[str, Any]], name: str, policy: Policy
-    ) -> list[_Outcome]:
-        """Plan them, under one policy; bankrupt accounts are no candidates."""
-        remains: dict[str, Remains] = {}
-        outcomes = []
-        watch: Watch | None = None
-        for event in events:
-            cut = _OPPOSITE[str(event["side"])]
-            if cut not in remains:
-                side = QueueSide.of(self.book, self.market, cut)
-                rows = [side.rows_of(account) for account in self.bankrupt]
-                remains[cut] = Remains.of(side, np.concatenate(rows))
-            if self.shown is not None and self.shown.side == cut:
-                remains[cut].take_out()
-                now = self._at(event, remains[cut])
-                key = {"venue": self.book.venue.name, "policy": name}
-                watch = Watch.of(now, self.ids, key) if watch is None else watch
-                watch.note(now, event)
-            now = self._at(event, remains[cut])
-            if int(event["event"]) in self.covered:
-                outcomes.append(_left_to_the_pool(now, event, name))
-                continue
-            outcome = _planned(now, event, name, policy, remains[cut].excluded)
-            remains[cut].cut(outcome.share.rows, outcome.share.lots)
-            outcomes.append(outcome)
-        if watch is not None and self.shown is not None:
-            self.seen.append((watch, watch.queue(remains[self.shown.side], self.shown)))
-        return outcomes
-
-    def _at(self, event: Mapping[str, Any], remains: Remains) -> RemainingSide:
-        """What is left at the mark of an event."""
-        if event["time"] not in self.marks:
-            raise InputError(
-                f"{self.dump.directory}: expected a mark of {self.market} at {event['time']} "
-                f"(event {event['event']}), got none"
-            )
-        return remains.at(*self.marks[event["time"]])
+def _in_order(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of several venues and policies, event by event."""
+    if len(frames) == 1:
+        return frames[0]
+    return pl.concat(frames).sort("event", maintain_order=True)
 
 
-def _left_to_the_pool(side: QueueSide, event: Mapping[str, Any], name: str) -> _Outcome:
-    """An event that cuts nobody."""
-    nobody = np.zeros(0, np.int64)
-    return _Outcome(
-        event=event,
-        venue=side.snapshot.venue.name,
-        policy=name,
-        side=side.side,
-        scale=side.scale,
-        entries=len(side),
-        share=Share(rows=nobody, lots=nobody, unfilled=0),
-        requested=_lots(side, event["qty"]),
-        price=None,
-        reason=COVERED,
-        held=nobody,
-        entry=nobody,
-        original=nobody,
-    )
-
-
-def _planned(
-    side: QueueSide, event: Mapping[str, Any], name: str, policy: Policy, excluded: Int64
-) -> _Outcome:
-    """One event on one side."""
-    venue = side.snapshot.venue
-    lots = _lots(side, event["qty"])
-    share = policy(side, lots, excluded)
-    held = np.abs(side.columns.lots[share.rows])
-    if int(share.lots.sum()) + share.unfilled != lots or bool((share.lots > held).any()):
-        raise InvariantError(f"policy {name}: expected {lots} lots closed and unfilled, got others")
-    reason = PlanReason.FILLED
-    if share.unfilled and venue.allocation.completion is Completion.ALL_OR_NOTHING:
-        reason = PlanReason.ALL_OR_NOTHING_FAILED
-        share = Share(rows=share.rows[:0], lots=share.lots[:0], unfilled=lots)
-    elif share.unfilled:
-        is_empty = not len(share.rows)
-        reason = PlanReason.NOTHING_ELIGIBLE if is_empty else PlanReason.QUEUE_EXHAUSTED
-    price, _ = settlement_price(
-        venue.price,
-        mark=side.scale.mark_price,
-        previous_mark=side.scale.previous_mark_price,
-        bankruptcy=event["bankruptcy_price"],
-    )
-    return _Outcome(
-        event=event,
-        venue=venue.name,
-        policy=name,
-        side=side.side,
-        scale=side.scale,
-        entries=len(side),
-        share=share,
-        requested=lots,
-        price=price,
-        reason=str(reason),
-        # Taken now: a later event of the same unit may shorten these rows.
-        held=np.abs(side.columns.lots[share.rows]),
-        entry=side.columns.entry_value[share.rows],
-        original=side.original(share.rows),
-    )
-
-
-def _lots(side: QueueSide, qty: Decimal) -> int:
-    """Contracts as lots; what is not whole, or too many, the scale refuses in its own words."""
-    whole, rest = divmod(qty, side.scale.lot_size)
-    return int(whole) if rest == 0 and whole < LIMIT else side.scale.lots(qty)
+def _profit(one: _Outcome) -> Float64:
+    """What each cut position had gained on what was closed, at the mark, money, (k,)."""
+    cuts, counts = one.cuts, one.cuts.counts
+    money = one.each(lambda scale: float(scale.money_unit))
+    is_gain = one.is_long != one.each(lambda scale: scale.is_inverse)
+    entry = cuts.entry_value * (cuts.lots / np.maximum(cuts.held, 1))
+    gain: Float64 = cuts.lots * np.repeat(one.worth, counts) - entry
+    gain *= np.repeat(np.where(is_gain, money, -money), counts)
+    return gain
 
 
 def _fills(
-    outcomes: Sequence[_Outcome], positions: pl.DataFrame, profits: Sequence[Float64]
+    one: _Outcome,
+    positions: pl.DataFrame,
+    prices: Sequence[Decimal | None],
+    profit: Float64,
 ) -> pl.DataFrame:
     """The fills of a unit's events; see `FILLS`."""
-    counts = np.array([len(one.share.rows) for one in outcomes])
-    which = np.repeat(np.arange(len(outcomes)), counts)
+    cuts, counts = one.cuts, one.cuts.counts
+    which = np.repeat(np.arange(len(counts)), counts)
     rank = np.arange(len(which)) - (np.cumsum(counts) - counts)[which] + 1
-    original = np.concatenate([one.original for one in outcomes])
-    closed = np.concatenate([one.share.lots for one in outcomes])
-    left = np.concatenate([one.held for one in outcomes]) - closed
+    lot_size = _lot_sizes(one).gather(which)
     by_event = pl.DataFrame(
-        [{**one.key, "side": one.side, "price": one.price} for one in outcomes],
-        schema={name: FILLS[name] for name in (*_KEY, "side", "price")},
+        [
+            *one.key,
+            pl.Series("side", np.where(one.is_long, "long", "short"), dtype=pl.String),
+            pl.Series("price", prices, dtype=FILLS["price"]),
+        ]
     )
-    sizes = [one.scale.lot_size for one in outcomes]
-    lot_size = pl.Series(sizes, dtype=_AMOUNT).gather(which)
     own = pl.DataFrame(
         [
             pl.Series("rank_in_queue", rank).cast(pl.UInt32),
-            positions["position_id"].gather(original),
-            positions["account"].gather(original),
-            _contracts("qty_closed", closed, lot_size),
-            _contracts("qty_left", left, lot_size),
-            pl.Series("profit", np.concatenate(profits)),
+            positions["position_id"].gather(cuts.rows),
+            positions["account"].gather(cuts.rows),
+            _contracts("qty_closed", cuts.lots, lot_size),
+            _contracts("qty_left", cuts.held - cuts.lots, lot_size),
+            pl.Series("profit", profit),
         ]
     )
     return own.hstack(by_event[which]).select(list(FILLS))
+
+
+def _lot_sizes(one: _Outcome) -> pl.Series:
+    """The lot size of each event's market."""
+    return pl.Series([scale.lot_size for scale in one.scales], dtype=_AMOUNT)
 
 
 def _contracts(name: str, lots: Int64, lot_size: pl.Series) -> pl.Series:
@@ -364,76 +338,104 @@ def _contracts(name: str, lots: Int64, lot_size: pl.Series) -> pl.Series:
     return (pl.Series(name, lots).cast(pl.Decimal(38, 0)) * lot_size).cast(_AMOUNT)
 
 
-def _event_row(one: _Outcome) -> dict[str, object]:
-    """The row of the events table."""
-    return {
-        **one.key,
-        "time": one.event["time"],
-        "wave": one.event["wave"],
-        "snapshot": one.event["snapshot"],
-        "market": str(one.event["market"]),
-        "bankrupt_side": str(one.event["side"]),
+def _events(one: _Outcome, prices: Sequence[Decimal | None]) -> pl.DataFrame:
+    """What became of each event; see `EVENTS`."""
+    events, cuts = one.events, one.cuts
+    own = [
+        *one.key,
+        *(events[name] for name in ("time", "wave", "snapshot", "market")),
+        events["side"].alias("bankrupt_side"),
         # What was asked for was whole lots: they are as many contracts again.
-        "requested": one.event["qty"],
-        "unfilled": one.contracts(one.share.unfilled),
-        "fills": len(one.share.rows),
-        "reason": one.reason,
-        "price": one.price,
-        "mark": one.scale.mark_price,
-    }
+        events["qty"].alias("requested"),
+        _contracts("unfilled", cuts.unfilled, _lot_sizes(one)),
+        pl.Series("fills", cuts.counts),
+        pl.Series("reason", list(_reasons(one)), dtype=pl.String),
+        pl.Series("price", prices, dtype=EVENTS["price"]),
+        events["mark"],
+    ]
+    return pl.DataFrame(own).cast(dict(EVENTS))  # type: ignore[arg-type] # a schema by name
 
 
-def _metrics(outcomes: Sequence[_Outcome], profits: Sequence[Float64]) -> pl.DataFrame:
+def _reasons(one: _Outcome) -> Iterable[str]:
+    """Why each event ended as it did."""
+    is_whole = one.venue.allocation.completion is Completion.ALL_OR_NOTHING
+    short = PlanReason.ALL_OR_NOTHING_FAILED if is_whole else PlanReason.QUEUE_EXHAUSTED
+    nobody = PlanReason.ALL_OR_NOTHING_FAILED if is_whole else PlanReason.NOTHING_ELIGIBLE
+    rows = zip(
+        one.is_covered.tolist(), one.cuts.unfilled.tolist(), one.cuts.counts.tolist(), strict=True
+    )
+    for is_covered, unfilled, count in rows:
+        if is_covered:
+            yield COVERED
+        elif not unfilled:
+            yield str(PlanReason.FILLED)
+        else:
+            yield str(short if count else nobody)
+
+
+def _metrics(one: _Outcome, prices: Sequence[Decimal | None], profit: Float64) -> pl.DataFrame:
     """The metrics of a unit's events; see `METRICS`."""
-    rows = [_metrics_row(one, gained) for one, gained in zip(outcomes, profits, strict=True)]
-    frame = pl.DataFrame(rows, schema={name: METRICS[name] for name in rows[0]})
-    return frame.with_columns(_spread(outcomes)).select(list(METRICS))
-
-
-def _metrics_row(one: _Outcome, profit: Float64) -> dict[str, object]:
-    """What one event comes to."""
-    share, mark, later = one.share, one.scale.mark_price, one.event["wave_mark"]
-    closed, bankruptcy = int(share.lots.sum()), one.event["bankruptcy_price"]
-    executed = markout = None
-    if not closed:
-        executed = markout = 0.0
-    elif one.price is not None:
-        executed = max(one.moved(closed, one.price, mark), 0.0)
-        markout = None if later is None else one.moved(closed, one.price, later)
-    return {
-        **one.key,
-        "entries": one.entries,
-        "participation": len(share.rows) / one.entries if one.entries else 0.0,
-        "notional": closed * one.value,
-        "profit": float(profit.sum()),
-        "needed": abs(one.moved(closed, bankruptcy, mark)),
-        "missing": abs(one.moved(share.unfilled, bankruptcy, mark)) if share.unfilled else 0.0,
-        "executed": executed,
+    cuts = one.cuts
+    ends = np.cumsum(cuts.counts)
+    parts = [profit[end - count : end] for end, count in zip(ends, cuts.counts, strict=True)]
+    closed = np.array([part.sum() for part in np.split(cuts.lots, ends[:-1])], np.int64)
+    mark, later = one.floats("mark"), one.floats("wave_mark")
+    price = np.array([np.nan if each is None else float(each) for each in prices])
+    money = one.each(lambda scale: float(scale.money_unit))
+    gap = _moved(one, one.floats("bankruptcy_price"), mark)
+    executed, markout = (_scaled(one, closed, _moved(one, price, to)) for to in (mark, later))
+    own = {
+        "entries": cuts.entries,
+        "participation": cuts.counts / np.maximum(cuts.entries, 1),
+        "notional": closed * (one.worth * money),
+        "profit": np.array([part.sum() for part in parts]),
+        **_spread(cuts),
+        "needed": np.abs(_scaled(one, closed, gap)),
+        "missing": np.abs(_scaled(one, cuts.unfilled, gap)),
+        "executed": np.where(executed < 0, 0.0, executed),
         "markout": markout,
     }
+    frame = pl.DataFrame([*one.key, *(pl.Series(name, values) for name, values in own.items())])
+    return frame.with_columns(pl.col("executed", "markout").fill_nan(None)).cast(
+        dict(METRICS)  # type: ignore[arg-type] # a schema by name
+    )
 
 
-def _spread(outcomes: Sequence[_Outcome]) -> list[pl.Series]:
+def _moved(one: _Outcome, before: Float64, after: Float64) -> Float64:
+    """What a contract of size one gains from one price to another, (t,)."""
+    is_inverse = one.each(lambda scale: scale.is_inverse)
+    gain: Float64 = after - before
+    gain[is_inverse] = 1 / before[is_inverse] - 1 / after[is_inverse]
+    return gain
+
+
+def _scaled(one: _Outcome, lots: Int64, gain: Float64) -> Float64:
+    """What lots gain for those who are cut, money; no lots gain nothing at any price."""
+    size = one.each(lambda scale: float(scale.lot_size) * float(scale.contract_size))
+    moved: Float64 = np.where(one.is_long, lots, -lots) * size * gain
+    return np.where(lots == 0, 0.0, moved)
+
+
+def _spread(cuts: Cuts) -> dict[str, Float64]:
     """How the closed notional of each event lies on its fills, all events at once.
 
     The three are those of `metrics`; within an event notional is as lots.
     """
-    counts = np.array([len(one.share.rows) for one in outcomes])
-    lots = np.concatenate([one.share.lots for one in outcomes]).astype(np.float64)
-    which = np.repeat(np.arange(len(outcomes)), counts)
+    counts, lots = cuts.counts, cuts.lots.astype(np.float64)
+    which = np.repeat(np.arange(len(counts)), counts)
     lots = lots[np.lexsort((lots, which))]
     ends = np.cumsum(counts)
     place = np.arange(len(lots)) - (ends - counts)[which] + 1
 
     def summed(values: Float64) -> Float64:
-        return np.bincount(which, values, len(outcomes)).astype(np.float64, copy=False)
+        return np.bincount(which, values, len(counts)).astype(np.float64, copy=False)
 
     whole = np.maximum(summed(lots), 1.0)
     rising = summed((2 * place - counts[which] - 1) * lots)
-    top = np.zeros(len(outcomes))
+    top = np.zeros(len(counts))
     top[counts > 0] = lots[ends[counts > 0] - 1] / whole[counts > 0]
-    return [
-        pl.Series("top_share", top),
-        pl.Series("concentration", summed((lots / whole[which]) ** 2)),
-        pl.Series("gini", rising / (np.maximum(counts, 1) * whole)),
-    ]
+    return {
+        "top_share": top,
+        "concentration": summed((lots / whole[which]) ** 2),
+        "gini": rising / (np.maximum(counts, 1) * whole),
+    }

@@ -6,7 +6,8 @@ sum of bankruptcies falls, and of its first places. Which side that is depends o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from deleverage import ranking
 from deleverage.lab.dump import Dump
 from deleverage.lab.replay_book import RemainingSide, Remains
+from deleverage.model.rules import Weight
 from deleverage.planning.side import contracts
 
-__all__ = ["LIGHTS", "QUEUES", "Shown", "Watch", "choose"]
+__all__ = ["LIGHTS", "QUEUES", "Shown", "Watch", "Watching", "choose"]
 
 Int64 = NDArray[np.int64]
 
@@ -64,6 +66,11 @@ class Shown:
     snapshot: int
     market: str
     side: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Market and side."""
+        return self.market, self.side
 
 
 def choose(dump: Dump) -> Shown | None:
@@ -150,19 +157,21 @@ class Watch:
             event: the bankruptcy.
         """
         terms = side.snapshot.venue.lights
+        columns = side.columns
+        if terms.weight is Weight.ACCOUNTS:
+            columns = replace(columns, owner=side.owners())
         shown = np.zeros(0, np.uint8)
         if len(side):
             shown = ranking.lights(
-                side.columns,
+                columns,
                 side.rate,
                 rule=side.rule,
                 accounts=side.accounts,
                 bands=terms.bands,
                 weight=terms.weight,
             )
-        by_row = dict(zip(side.kept.tolist(), shown.tolist(), strict=True))
         names = ("place", "position_id", "light")
-        lights = [by_row.get(row, 0) for row in self.watched.tolist()]
+        lights = _found(side.kept, self.watched, shown).tolist()
         rows = zip(self.places.tolist(), self.watched_ids.to_list(), lights, strict=True)
         said = {"event": event["event"], **self.key, "time": event["time"]}
         self.lights += [{**said, **dict(zip(names, row, strict=True))} for row in rows]
@@ -175,10 +184,9 @@ class Watch:
             shown: which side it is.
         """
         side = remains.side
-        lots = dict(zip(side.kept.tolist(), np.abs(side.columns.lots).tolist(), strict=True))
-        for row in remains.excluded.tolist():
-            lots[int(side.kept[row])] = 0
-        after = np.array([lots.get(row, 0) for row in self.head.tolist()], np.int64)
+        lots = np.abs(side.columns.lots)
+        lots[remains.excluded] = 0
+        after = _found(side.kept, self.head, lots)
         count = len(self.head)
         return pl.DataFrame(
             [
@@ -192,3 +200,49 @@ class Watch:
                 contracts("qty_after", after, side.scale),
             ]
         ).cast(dict(QUEUES))  # type: ignore[arg-type] # a schema by name
+
+
+def _found(kept: Int64, rows: Int64, values: NDArray[Any]) -> NDArray[Any]:
+    """Give the value of each row, 0 where it is no longer kept; `kept` rises."""
+    places = np.minimum(np.searchsorted(kept, rows), max(len(kept) - 1, 0))
+    if not len(kept):
+        return np.zeros(len(rows), values.dtype)
+    found: NDArray[Any] = np.where(kept[places] == rows, values[places], 0)
+    return found
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Watching:
+    """A side that is followed through its events under one venue and policy.
+
+    Attributes:
+        shown: which side it is.
+        events: of the unit.
+        ids: of all positions of the frame.
+        key: venue and policy.
+        watch: begun at the first event.
+        queue: see `QUEUES`, when the last is over.
+    """
+
+    shown: Shown
+    events: pl.DataFrame
+    ids: pl.Series
+    key: Mapping[str, str]
+    watch: Watch | None = None
+    queue: pl.DataFrame | None = None
+
+    def note(self, side: RemainingSide, place: int) -> None:
+        """Note what stands before an event.
+
+        Args:
+            side: what is left, at its mark, nobody excluded.
+            place: of the event among those of the unit.
+        """
+        if self.watch is None:
+            self.watch = Watch.of(side, self.ids, self.key)
+        self.watch.note(side, self.events.row(place, named=True))
+
+    def end(self, remains: Remains) -> None:
+        """Note what the last event has left."""
+        if self.watch is not None:
+            self.queue = self.watch.queue(remains, self.shown)

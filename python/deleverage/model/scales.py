@@ -138,14 +138,23 @@ class MarketScale:
         Raises:
             InputError: the mark is not above zero, or its rate leaves 62 bits.
         """
-        rate = _checked_rate(_rate_of(self, mark_price), self.market)
+        num, den, _ = self.rate_at(mark_price)
         return replace(
             self,
             mark_price=mark_price,
-            mark_num=rate.numerator,
-            mark_den=rate.denominator,
+            mark_num=num,
+            mark_den=den,
             previous_mark_price=previous,
         )
+
+    def rate_at(self, mark_price: Decimal) -> tuple[int, int, bool]:
+        """Give what `rate` would be at another mark.
+
+        Raises:
+            InputError: as `at`.
+        """
+        rate = _checked_rate(_rate_of(self, mark_price), self.market)
+        return rate.numerator, rate.denominator, self.is_inverse
 
 
 def _rate_of(scale: MarketScale, mark_price: Decimal) -> Fraction:
