@@ -144,10 +144,10 @@ impl Book {
 
     fn cut_of(&self, band: &Band, scorer: &Scorer<'_>, head: Head, order: &Order<'_>) -> Cut {
         let Head { mut taken, last, unfilled } = head;
-        let mut scores = Vec::new();
+        let mut keys = Vec::new();
         if order.is_ordered {
             taken = sort(scorer, taken);
-            scores = taken.iter().map(|c| c.key).collect();
+            keys = taken.iter().map(|c| c.key).collect();
         }
         let ids = band.ids();
         let lots = |c: &Candidate| match last {
@@ -160,7 +160,7 @@ impl Book {
         Cut {
             ids: taken.iter().map(|c| ids[c.row as usize]).collect(),
             lots: taken.iter().map(lots).collect(),
-            scores,
+            scores: keys,
             cut: last.map(|(c, _)| (ids[c.row as usize], c.key)),
             partial: last.and_then(partial),
             unfilled,

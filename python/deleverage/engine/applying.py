@@ -204,8 +204,8 @@ def _changes(state: State, moved: Moved, postings: Sequence[Posting]) -> list[Ch
     # A pool that is cut keeps its own record, which follows the settlement.
     legs = [(place, leg) for place, leg in moved.legs if place != POOL_PLACE]
     found = [Change(place, leg.lots_left, leg.entry_left, leg.pnl - leg.fee) for place, leg in legs]
-    lots = state.book.columns["lots"][np.array([place for place, _ in legs], np.int64)]
-    for held, (_, leg) in zip(lots.tolist(), legs, strict=True):
+    places = np.array([place for place, _ in legs], np.int64)
+    for held, (_, leg) in zip(state.book.columns["lots"][places].tolist(), legs, strict=True):
         if abs(leg.lots_left) >= abs(leg.lots) or leg.lots_left * leg.lots < 0:
             raise InvariantError(f"position {leg.position_id}: expected a smaller one, got {leg}")
         if leg.lots != held:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -55,8 +56,7 @@ Int64 = NDArray[np.int64]
 _NO_ROWS: Int64 = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(NamedTuple):
     """One position that is cut.
 
     Attributes:
