@@ -165,8 +165,10 @@ class Kept:
 
     def _write(self, book: Book, arrays: VersionedArrays) -> None:
         """Write to the book what differs between the version it stands at and another."""
-        now, written = arrays.read(), arrays.written_since(self._at)
-        places = _rows(written, (*self._names, "live"))
+        now, names = arrays.read(), [*self._names, "live"]
+        tables = [name for name in now if name.startswith(ACCOUNT_PREFIX)]
+        written = arrays.written_since(self._at, {*names, *tables})
+        places = _rows(written, names)
         if len(places):
             was = now["lots"][places]
             changed, held = written.get("lots", (places[:0], was[:0]))
@@ -177,7 +179,7 @@ class Kept:
                 book.remove(now["position_id"][gone])
             if is_open.any():
                 book.upsert(self._columns(now, places[is_open]))
-        pools = _rows(written, [name for name in now if name.startswith(ACCOUNT_PREFIX)])
+        pools = _rows(written, tables)
         if len(pools):
             book.update_accounts(pools.astype(np.uint32), self._accounts(now, pools))
 
