@@ -126,7 +126,8 @@ impl Book {
         if rows < FEWEST_ROWS {
             return None;
         }
-        let most = if rows <= SAMPLES { rows } else { rows / 4 };
+        // Where there is no sample every row is found, however many are kept of them.
+        let most = if rows < 2 * SAMPLES { rows } else { rows / 4 };
         let size = |found: &Found| i128::from(found.lots.unsigned_abs());
         let column = self.sections[section].coefficients.as_ref();
         let column = column.filter(|column| column.is_ready(1.0, bound.band));
