@@ -5,7 +5,8 @@ written to it in which the version asked differs from the one it holds, newer or
 marks that moved. So a head costs what changed, not what the side is large.
 
 A row that is set aside is no candidate, but its profit counts for its account: such rows are held
-in a shadow of their market, where nobody is selected. A closed row is not held.
+in a shadow of their market, where nobody is selected. A closed row is not held. A row is known to
+the book by the rank of its id, which orders as the id does and leads back to its place.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,13 +69,13 @@ class Kept:
         roster: who holds what.
     """
 
-    __slots__ = ("_at", "_book", "_by_id", "_names", "_roster", "_scales", "_steps")
+    __slots__ = ("_at", "_book", "_names", "_places", "_ranks", "_roster", "_scales", "_steps")
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._book: Book | None = None
         self._at = VersionedArrays({})
-        self._by_id = np.empty(0, np.int64)
+        self._ranks = self._places = np.empty(0, np.uint32)
         self._names: list[str] = []
         self._scales: tuple[MarketScale, ...] = ()
         self._steps = 0
@@ -96,15 +97,15 @@ class Kept:
         """
         book, now = self.keep(arrays, terms), arrays.read()
         is_here = (barred >= section.start) & (barred < section.stop)
-        ids = now["position_id"]
+        is_open = now["lots"][barred] != 0
         found = book.select(
             section.number // 2,
             side=SIDES[section.number % 2],
             lots=lots,
-            excluded=ids[barred[is_here & (now["lots"][barred] != 0)]],
+            excluded=self._ranks[barred[is_here & is_open]].astype(np.uint64),
             is_ordered=True,
         )
-        places = self._by_id[np.searchsorted(ids, found.position_id, sorter=self._by_id)]
+        places = self._places[found.position_id].astype(np.int64)
         return Taken(places, found.lots, found.scores, found.unfilled)
 
     def keep(self, arrays: VersionedArrays, terms: Terms) -> Book:
@@ -144,9 +145,9 @@ class Kept:
 
     def _made(self, now: Arrays, terms: Terms) -> Book:
         """Make the book of a version."""
-        ids = now["position_id"]
-        if len(self._by_id) != len(ids):
-            self._by_id = np.argsort(ids, kind="stable")
+        order = np.argsort(now["position_id"])
+        self._places, self._ranks = order.astype(np.uint32), np.empty(len(order), np.uint32)
+        self._ranks[order] = np.arange(len(order), dtype=np.uint32)
         self._names = _read(now, terms.venue)
         rules = [terms.venue.score_rule(scale.money_units_per_asset) for scale in terms.scales]
         rates = [scale.rate for scale in terms.scales]
@@ -176,7 +177,7 @@ class Kept:
             is_open = now["lots"][places] != 0
             gone = places[(was != 0) & ~is_open]
             if len(gone):
-                book.remove(now["position_id"][gone])
+                book.remove(self._ranks[gone].astype(np.uint64))
             if is_open.any():
                 book.upsert(self._columns(now, places[is_open]))
         pools = _rows(written, tables)
@@ -195,6 +196,7 @@ class Kept:
     def _columns(self, now: Arrays, places: Int64) -> dict[str, NDArray[Any]]:
         """Give rows as the book takes them."""
         found = {name: now[name].take(places) for name in self._names}
+        found["position_id"] = self._ranks[places].astype(np.uint64)
         shadow = np.where(now["live"][places], 0, len(self._roster.markets))
         found["market"] = (self._roster.section[places] // 2 + shadow).astype(np.uint32)
         return found
