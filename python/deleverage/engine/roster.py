@@ -136,9 +136,11 @@ class Roster:
         if len(accounts) <= _FOUND_SINGLY or not len(self.accounts):
             return [self.find_account(account) for account in accounts]
         wanted = pl.Series(accounts, dtype=pl.String)
-        places = self.accounts.search_sorted(wanted).clip(upper_bound=len(self.accounts) - 1)
+        places = self.accounts.search_sorted(wanted).to_numpy()
+        places = np.minimum(places, len(self.accounts) - 1)
         found = self.accounts.gather(places) == wanted
-        return [code if is_there else -1 for code, is_there in zip(places, found, strict=True)]
+        pairs = zip(places.tolist(), found.to_list(), strict=True)
+        return [code if is_there else -1 for code, is_there in pairs]
 
     def account(self, place: int) -> str:
         """Give the account of a place."""
