@@ -213,9 +213,9 @@ class World:
     def _liquidate(self) -> None:
         """Liquidate a position that is open, more often one that has lost most of its value."""
         state = self.memory.state
-        columns, aside = state.book.in_places()
-        lots = columns["lots"]
-        places = [place for place in range(len(lots)) if lots[place] and not aside[place]]
+        columns = state.book.columns
+        lots, is_live = columns["lots"], columns["live"]
+        places = [place for place in range(len(lots)) if lots[place] and is_live[place]]
         if not places or self.draw.random() < 0.05:
             places = [place for place in range(len(lots)) if lots[place]]
         some = self.draw.sample(places, min(len(places), self.draw.choice([1, 6, 12])))
@@ -306,8 +306,7 @@ class World:
 
     def _lots(self, state: State) -> list[tuple[int, int]]:
         """Place and lots of every row."""
-        columns, _ = state.book.in_places()
-        return list(enumerate(columns["lots"].tolist()))
+        return list(enumerate(state.book.columns["lots"].tolist()))
 
     def _prefix(self, plan: Any, queue: Any, exclude: list[str]) -> None:
         """Nobody is cut while one ahead of him is not fully cut; at most the last in part."""

@@ -265,6 +265,23 @@ def test_a_derived_equity_follows_the_marks() -> None:
         assert dict(enumerate(kept.rates)) == dict(enumerate(walk.twin.rates))
 
 
+def test_a_derived_equity_starts_as_said() -> None:
+    """Where accounts say an equity it holds at the first marks, and moves by the profits."""
+    walk = next(w for w in (Walk(seed, rows=60) for seed in range(99)) if w.twin.is_derived)
+    table = walk.twin.table()
+    more = np.arange(len(table["equity"])) * 1000
+    table["equity"] += more
+    columns, rates = walk.twin.columns(walk.twin.rows), walk.twin.rates
+    rule = walk.twin.rule
+    book = Book.from_arrays(columns, rates, rule=rule, accounts=table, derive_equity=True)
+    assert book.snapshot().accounts["equity"].tolist() == table["equity"].tolist()
+
+    walk.tick()
+    book.set_rates(dict(enumerate(walk.twin.rates)))
+    expected = np.array(walk.twin.equities()) + more
+    assert book.snapshot().accounts["equity"].tolist() == expected.tolist()
+
+
 def test_rows_stand_by_market_side_and_account() -> None:
     """Columns come out by market, long before short; and by account at first."""
     walk = Walk(4, rows=120, markets=3, rule=POOLED)

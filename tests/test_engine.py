@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 
 from deleverage.backstop.settlement import Posting
@@ -31,8 +32,7 @@ def journal(tmp_path: Path) -> Path:
 def holdings(engine: Engine) -> dict[str, tuple[int, int]]:
     """Lots and entry value in USDT of every open position, by account."""
     book = engine.state.book
-    columns, _ = book.in_places()
-    held = [book.holding(place) for place in range(len(columns["lots"]))]
+    held = book.holdings(np.arange(len(book.roster)))
     return {one.account: (one.lots, one.entry_value // UNIT) for one in held if one.lots}
 
 

@@ -120,10 +120,12 @@ def test_what_a_cross_account_can_withdraw(journal: Path) -> None:
         engine.withdraw("zed", "20", "USDT", at=2)
         with pytest.raises(StateError, match=r"at most 100 USDT \(100000000 "):
             engine.withdraw("ann", "100.000001", "USDT", at=2)
-        columns = engine.state.book.columns
+        accounts_now = engine.state.book.accounts(engine.state.terms)
 
         # ann gained 50, zed lost 50 and took 20.
-        assert [150 * UNIT, 30 * UNIT] == columns["account equity"].tolist()
+        assert accounts_now is not None
+        assert accounts_now.equity is not None
+        assert [150 * UNIT, 30 * UNIT] == accounts_now.equity.tolist()
 
 
 def test_a_gate_makes_withdrawals_wait(journal: Path) -> None:
@@ -246,7 +248,7 @@ def test_a_pool_that_came_to_the_other_side_is_netted_at_the_commit(journal: Pat
         held = engine.state.pools["fund"].inventory("M").lots
         plan = engine.plan("one", manual="by hand")
         done = engine.commit(plan)
-        columns, _ = engine.state.book.in_places()
+        columns = engine.state.book.columns
 
         assert isinstance(done.result, dict)
         assert -4 == held
@@ -311,7 +313,7 @@ def test_a_cut_releases_maintenance_margin(journal: Path, edition: str, *, says:
         engine.liquidate("liq", "zed/M/long/cross", bankruptcy_price="95", facts=FACTS, at=1)
         engine.commit(engine.plan("liq", manual="a test"))
         columns, roster = engine.state.book.columns, engine.state.book.roster
-        row = engine.state.book.rows(roster.find("ann/M/short/cross"))[0]
+        row = roster.find("ann/M/short/cross")[0]
         bound = int(columns["account maintenance_margin"][columns["account"][row]])
 
         assert -3 == columns["lots"][row]

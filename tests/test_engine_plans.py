@@ -137,8 +137,8 @@ def test_a_doctored_plan_is_refused(journal: Path) -> None:
         plan = engine.plan("liq")
         before = engine.state_hash()
         cheaper = dict(plan.decision) | {"price": ["bankruptcy", "1", "made up"]}
-        greedy = tuple(replace(fill, closed=fill.closed + 1) for fill in plan.fills)
-        renamed = (replace(plan.fills[0], position_id="bob/ETH/short"), *plan.fills[1:])
+        greedy = tuple(fill._replace(closed=fill.closed + 1) for fill in plan.fills)
+        renamed = (plan.fills[0]._replace(position_id="bob/ETH/short"), *plan.fills[1:])
         for other in (
             replace(plan, decision=cheaper),
             replace(plan, fills=greedy),

@@ -171,7 +171,7 @@ def test_a_pool_that_does_not_stand_there_is_not_cut(
     with with_short(journal, choices=choices) as engine:
         engine.liquidate("zed-1", "zed/ETH/long", facts=NOW, at=3)
         plan = engine.plan("zed-1")
-        first = replace(plan.fills[0], place=place, position_id=name)
+        first = plan.fills[0]._replace(place=place, position_id=name)
         forged = replace(plan, fills=(first, *plan.fills[1:]))
         before = engine.state
 

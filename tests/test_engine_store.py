@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from deleverage.engine import tree
 from deleverage.engine.arrays import Changes, VersionedArrays
 from deleverage.engine.book import Frames, pack, read_book, unpack
+from deleverage.engine.keeping import Kept, Terms
 from deleverage.engine.positions import Arrays, Change, Positions
 from deleverage.engine.rows import kept
 from deleverage.errors import InvariantError
@@ -98,7 +99,7 @@ def assert_same(positions: Positions, twin: Twin) -> None:
     for name in ("M", "N"):
         for number, side in enumerate(("long", "short")):
             found = positions.side(name, side)
-            places = positions.places(found.start + np.arange(len(found)))
+            places = found.places
             section = 2 * positions.roster.code(name) + number
             expected = np.flatnonzero(positions.roster.section == section).tolist()
             assert sorted(places.tolist()) == sorted(set(expected) - twin.aside)
@@ -156,7 +157,7 @@ def test_the_store_reads_like_its_twin(seed: int, steps: list[tuple[str, list[in
 
 SLIPS: dict[str, Callable[[Arrays], Changes]] = {
     "a row": lambda a: {"margin": (np.array([3]), a["margin"][[3]] + 1)},
-    "a row's place": lambda a: {"slot": (np.array([0, 40]), a["slot"][[40, 0]])},
+    "a row's lots": lambda a: {"lots": (np.array([40]), -a["lots"][[40]])},
     "cash": lambda a: {"account cash": (np.array([5]), a["account cash"][[5]] - 1)},
     "a leaf": lambda a: {"rows level 0": (np.array([1]), a["rows level 0"][[0]])},
     "a node": lambda a: {"rows level 1": (np.array([0]), a["rows level 1"] + 1)},
@@ -174,7 +175,7 @@ def test_what_is_written_past_the_tree_is_seen(slip: str) -> None:
     if slip == "a row":
         first = store(frame(COUNT, 3))
     arrays = first._arrays  # noqa: SLF001 - a slip has no door
-    spoilt = Positions(first.roster, arrays.put(SLIPS[slip](arrays.read())))
+    spoilt = Positions(first.roster, arrays.put(SLIPS[slip](arrays.read())), Kept(first.roster))
 
     assert not spoilt.is_true_since(first)
     assert first.is_true_since(first)
@@ -269,19 +270,26 @@ def test_equity_follows_marks_and_cash() -> None:
     book = store(pl.DataFrame(positions), edition="bybit@2025", accounts=accounts)
     scales = _scale()
     moved = scales["M"].at(scales["M"].mark_price + 7)
-    later = book.marked(scales["M"], moved)
-    cut = later.change([Change(0, 1, 90_000_000, paid=34_000_000)], moved, sequence=1)
+    cut = book.change([Change(0, 1, 90_000_000, paid=34_000_000)], moved, sequence=1)
     paid = cut.credit(1, -5_000_000)
 
-    def equities(one: Positions) -> list[int]:
-        """Equity of a and of b in USDT."""
-        return [int(units) // 10**6 for units in one.columns["account equity"]]
+    def equities(one: Positions, mark: Any = moved) -> list[int]:
+        """Equity of a and of b in USDT, of all accounts and of those that judge some rows."""
+        terms = Terms(Venue.load("bybit@2025"), (mark, scales["N"]))
+        table = one.accounts(terms)
+        _, some = one.judged(terms, np.array([1, 0]))
+        assert table is not None
+        assert some is not None
+        assert table.equity is not None
+        assert some.equity is not None
+        assert table.equity.tolist() == some.equity.tolist()
+        return [int(units) // 10**6 for units in table.equity]
 
     # At 107: a gains 3 x 7, b loses it. Two of a's lots from 90 close at 107: nothing changes.
-    assert [1021, 479] == equities(later)
+    assert [1021, 479] == equities(book)
     assert [1021, 479] == equities(cut)
     assert [1021, 474] == equities(paid)
-    assert [1000, 500] == equities(book)
+    assert [1000, 500] == equities(book, scales["M"])
     assert paid.regrown() == paid.root
 
 

@@ -433,9 +433,9 @@ def test_postings_that_do_not_add_up_stop_everything() -> None:
     """A sum other than zero in any one asset is a defect of ours and is named."""
     one = Posting(owner="a", book=Book.WALLET, asset="USDT", amount=1)
 
-    check_balanced([one, replace(one, owner="b", amount=-1)])
+    check_balanced([one, one._replace(owner="b", amount=-1)])
     with pytest.raises(InvariantError, match="expected a sum of 0 in BTC, got -1"):
-        check_balanced([one, replace(one, asset="BTC", amount=-1), replace(one, amount=-1)])
+        check_balanced([one, one._replace(asset="BTC", amount=-1), one._replace(amount=-1)])
 
 
 def test_the_size_is_the_smallest_of_three_or_nothing() -> None:

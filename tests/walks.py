@@ -304,6 +304,16 @@ class Walk:
                 threads=1,
             )
             assert head.position_id.tolist() == ids[order].tolist()
+            scored = ranking.score(
+                columns,
+                given["rates"],
+                rule=given["rule"],
+                accounts=given["accounts"],
+                threads=1,
+            )
+            assert head.scores.tobytes() == scored.score[order].tobytes()
+        else:
+            assert not len(head.scores)
         return head.is_kept
 
     def assert_places(self) -> None:

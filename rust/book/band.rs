@@ -19,7 +19,7 @@ use crate::queue::Candidate;
 use crate::score::Scorer;
 
 /// Changes beyond this share of the rows make it worth a new pass.
-const MOST_CHANGES: usize = 4;
+const MOST_CHANGES: usize = 2;
 const FEWEST_CHANGES: usize = 64;
 
 /// How many of its last steps around the last cut the next one is looked for.

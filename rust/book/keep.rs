@@ -19,6 +19,8 @@ const FEWEST_ROWS: usize = 8;
 const SAMPLES: usize = 1 << 14;
 /// Lots that are kept for each lot asked for.
 const ROOM: f64 = 1.5;
+/// About so many rows are kept however little is asked for: what is cut leaves the head.
+const FEWEST_KEPT: usize = 1 << 12;
 const NARROWEST: f64 = 1.0 / (1 << 14) as f64;
 const WIDEST: f64 = 1.0 / 16.0;
 const FIRST_WIDTH: f64 = 1.0 / 256.0;
@@ -124,7 +126,8 @@ impl Book {
         if rows < FEWEST_ROWS {
             return None;
         }
-        let most = if rows <= SAMPLES { rows } else { rows / 4 };
+        // Where there is no sample every row is found, however many are kept of them.
+        let most = if rows < 2 * SAMPLES { rows } else { rows / 4 };
         let size = |found: &Found| i128::from(found.lots.unsigned_abs());
         let column = self.sections[section].coefficients.as_ref();
         let column = column.filter(|column| column.is_ready(1.0, bound.band));
@@ -144,9 +147,9 @@ impl Book {
             }
             found = spread(found, Found::key);
             let mut sum = 0;
-            let end = found.iter().position(|one| {
+            let end = found.iter().enumerate().position(|(at, one)| {
                 sum += size(one);
-                sum > wanted
+                sum > wanted && at >= FEWEST_KEPT
             });
             let floor = match end {
                 Some(end) if end + 1 < found.len() => {
@@ -172,9 +175,10 @@ fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, 
     let step = (stride * RUN) | 1;
     let picked = (0..rows).step_by(step).flat_map(|start| start..rows.min(start + RUN));
     let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
-    let share = lots * sample.len() as f64 / rows as f64;
-    // Only the head of the sample is put in order, with room for what is large there.
     let whole: f64 = sample.iter().map(|one| one.lots.unsigned_abs() as f64).sum();
+    let fewest = whole * FEWEST_KEPT as f64 / sample.len() as f64;
+    let share = lots.max(fewest) * sample.len() as f64 / rows as f64;
+    // Only the head of the sample is put in order, with room for what is large there.
     let head = (4.0 * sample.len() as f64 * share / whole) as usize + 64;
     let reached = if head < sample.len() {
         sample.select_nth_unstable_by_key(head, Found::key);

@@ -20,7 +20,7 @@ use crate::lights::Weight;
 use crate::queue::Candidate;
 use crate::rule::Reason;
 use crate::score::Scorer;
-use crate::select::{CHUNK, Request, select};
+use crate::select::{CHUNK, Request, select, select_in_order};
 
 /// What to offset.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,8 @@ pub struct Cut {
     pub ids: Vec<u64>,
     /// Lots closed of each, positive.
     pub lots: Vec<i64>,
+    /// Float score of each where queue order was asked for, else empty.
+    pub scores: Vec<f64>,
     /// The last position taken and its float score.
     pub cut: Option<(u64, f64)>,
     /// The position that is not taken whole.
@@ -100,19 +102,13 @@ impl Book {
             .collect();
         excluded.sort_unstable();
         let request = Request { side: order.side, lots: order.lots, excluded: &excluded };
-        let mut found = select(&scorer, &request)?;
-        if order.is_ordered {
-            let closed: BTreeMap<i64, i64> =
-                found.partial.into_iter().zip(found.lots.last().copied()).collect();
-            found.rows = crate::order::order(&scorer, &found.rows)?;
-            let size = |row: &i64| scorer.columns.lots[*row as usize].unsigned_abs() as i64;
-            let lots = |row: &i64| closed.get(row).copied().unwrap_or_else(|| size(row));
-            found.lots = found.rows.iter().map(lots).collect();
-        }
+        let verb = if order.is_ordered { select_in_order } else { select };
+        let found = verb(&scorer, &request)?;
         let id = |row: i64| ids[row as usize];
         Ok(Cut {
             ids: found.rows.iter().map(|&row| id(row)).collect(),
             lots: found.lots,
+            scores: found.scores,
             cut: found.cut.map(|(row, score)| (id(row), score)),
             partial: found.partial.map(id),
             unfilled: found.unfilled,
@@ -148,8 +144,10 @@ impl Book {
 
     fn cut_of(&self, band: &Band, scorer: &Scorer<'_>, head: Head, order: &Order<'_>) -> Cut {
         let Head { mut taken, last, unfilled } = head;
+        let mut keys = Vec::new();
         if order.is_ordered {
             taken = sort(scorer, taken);
+            keys = taken.iter().map(|c| c.key).collect();
         }
         let ids = band.ids();
         let lots = |c: &Candidate| match last {
@@ -162,12 +160,21 @@ impl Book {
         Cut {
             ids: taken.iter().map(|c| ids[c.row as usize]).collect(),
             lots: taken.iter().map(lots).collect(),
+            scores: keys,
             cut: last.map(|(c, _)| (ids[c.row as usize], c.key)),
             partial: last.and_then(partial),
             unfilled,
             is_kept: true,
             version: self.version,
         }
+    }
+
+    /// Checks that the book holds some positions.
+    ///
+    /// # Errors
+    /// It does not hold one.
+    pub fn require(&self, ids: &[u64]) -> Result<()> {
+        (0..ids.len()).try_for_each(|at| self.place(ids, at).map(|_| ()))
     }
 
     /// Float scores of some positions, NaN where there is none, and reasons.

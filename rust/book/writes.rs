@@ -193,13 +193,12 @@ impl Book {
     fn tidy(&mut self, section: usize) {
         let from = section as u32;
         let Section { table, displaced, coefficients, .. } = &mut self.sections[section];
+        let columns = table.columns();
+        let Some(account) = columns.account.filter(|_| *displaced * 8 > table.len() + 512) else {
+            return;
+        };
         let mut order: Vec<u32> = (0..table.len() as u32).collect();
-        match table.columns().account {
-            Some(account) if *displaced * 8 > table.len() + 512 => {
-                order.sort_by_key(|&row| (account[row as usize], row));
-            }
-            _ => return,
-        }
+        order.sort_by_key(|&row| (account[row as usize], row));
         *displaced = 0;
         let table = Arc::make_mut(table);
         for (old, new) in [(from, NOWHERE), (NOWHERE, from)] {

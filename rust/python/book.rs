@@ -17,8 +17,16 @@ use crate::columns::{Columns, Rate};
 use crate::error::Result;
 
 type Array<'py, T> = Bound<'py, PyArray1<T>>;
-type Selected<'py> =
-    (Array<'py, u64>, Array<'py, i64>, Option<(u64, f64)>, Option<u64>, i64, bool, u64);
+type Selected<'py> = (
+    Array<'py, u64>,
+    Array<'py, i64>,
+    Array<'py, f64>,
+    Option<(u64, f64)>,
+    Option<u64>,
+    i64,
+    bool,
+    u64,
+);
 type Bounds<'py> = Vec<Option<(u64, u8, f64, Bound<'py, PyAny>, Bound<'py, PyAny>)>>;
 
 /// Positions kept between ticks.
@@ -131,9 +139,14 @@ impl Book {
     ) -> PyResult<Selected<'py>> {
         let order = Order { market, side, lots, excluded: excluded.as_slice()?, is_ordered };
         let found = self.ask(py, threads, |book| book.select(&order))?;
-        let Cut { ids, lots, cut, partial, unfilled, is_kept, version } = found;
+        let Cut { ids, lots, scores, cut, partial, unfilled, is_kept, version } = found;
         let (ids, lots) = (ids.into_pyarray(py), lots.into_pyarray(py));
-        Ok((ids, lots, cut, partial, unfilled, is_kept, version))
+        Ok((ids, lots, scores.into_pyarray(py), cut, partial, unfilled, is_kept, version))
+    }
+
+    fn require(&self, py: Python<'_>, position_id: PyReadonlyArray1<'_, u64>) -> PyResult<()> {
+        let ids = position_id.as_slice()?;
+        self.ask(py, 0, |book| book.require(ids))
     }
 
     fn scores<'py>(

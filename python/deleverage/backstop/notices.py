@@ -1,8 +1,8 @@
 """What a reduced trader is told: why, how much, at what price, and what he still holds."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from deleverage.backstop.bankruptcy import price_of
 from deleverage.backstop.prices import SettlementPrice
@@ -19,8 +19,7 @@ _ORDERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class Leg(NamedTuple):
     """One side of a settlement, whole money units and lots.
 
     Attributes:
@@ -32,9 +31,9 @@ class Leg:
         basis: entry value that is released.
         pnl: realised profit, before the fee.
         fee: what is paid for it; below zero a rebate.
-        is_fund_fee: the fee goes to the fund.
         lots_left: signed lots after.
         entry_left: entry value after.
+        is_fund_fee: the fee goes to the fund.
     """
 
     account: str
@@ -45,13 +44,12 @@ class Leg:
     basis: int
     pnl: int
     fee: int
-    is_fund_fee: bool = False
     lots_left: int
     entry_left: int
+    is_fund_fee: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(NamedTuple):
     """A notice to one trader, in numbers and in words.
 
     Attributes:
@@ -110,13 +108,11 @@ class NoticeWriter:
         market, asset = self._scale.market, self._scale.settle
         profit = f"{'+' if leg.pnl > 0 else ''}{self._money.spell(leg.pnl)} {asset}".rstrip()
         fee = f"{self._money.spell(leg.fee)} {asset}".rstrip()
-        sentences = (
-            f"{market}: automatic deleveraging closed {closed} contracts of your {side} {held}.",
-            f"Why: {why}." if why else "",
-            self._sentence,
-            f"Realised profit: {profit}; fee: {fee}.",
-            self._left(leg),
-            _ORDERS[self._cancelled],
+        reason = f" Why: {why}." if why else ""
+        text = (
+            f"{market}: automatic deleveraging closed {closed} contracts of your {side} {held}."
+            f"{reason} {self._sentence} Realised profit: {profit}; fee: {fee}. {self._left(leg)} "
+            f"{_ORDERS[self._cancelled]}"
         )
         return Notice(
             account=leg.account,
@@ -127,7 +123,7 @@ class NoticeWriter:
             price_reason=self._reason,
             leg=leg,
             cancelled=self._cancelled,
-            text=" ".join(filter(None, sentences)),
+            text=text,
         )
 
     def _left(self, leg: Leg) -> str:
@@ -156,20 +152,18 @@ class NoticeWriter:
 class _Unit:
     """Writes whole units as a decimal: exactly, without an exponent and without idle zeros."""
 
-    __slots__ = ("_digits", "_factor")
+    __slots__ = ("_digits", "_factor", "_whole")
 
     def __init__(self, unit: Decimal) -> None:
         ratio = Fraction(unit)
         self._digits = 0
         while 10**self._digits % ratio.denominator:
             self._digits += 1
-        self._factor = ratio.numerator * 10**self._digits // ratio.denominator
+        self._whole = 10**self._digits
+        self._factor = ratio.numerator * self._whole // ratio.denominator
 
     def spell(self, units: int) -> str:
         """Write a number of units."""
-        whole, digits = units * self._factor, self._digits
-        if not digits:
-            return str(whole)
-        text = str(abs(whole)).rjust(digits + 1, "0")
-        text = f"{text[:-digits]}.{text[-digits:]}".rstrip("0").rstrip(".")
-        return f"-{text}" if whole < 0 else text
+        whole, rest = divmod(abs(units) * self._factor, self._whole)
+        text = f"{whole}.{rest:0{self._digits}}".rstrip("0") if rest else str(whole)
+        return f"-{text}" if units < 0 else text

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from deleverage.backstop.bankruptcy import (
     PPM,
@@ -60,8 +61,7 @@ class Book(StrEnum):
     LOSS = "loss"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posting:
+class Posting(NamedTuple):
     """One entry of an event: an owner's book gets an amount.
 
     Attributes:
@@ -79,8 +79,7 @@ class Posting:
     market: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class Cut(NamedTuple):
     """One position of the queue and how much of it is closed.
 
     Attributes:

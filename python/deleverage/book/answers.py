@@ -9,8 +9,19 @@ from numpy.typing import NDArray
 
 from deleverage.model.rules import Reason
 
-__all__ = ["BookColumns", "Head", "Int64s", "LeftOut", "LightBound", "Rate", "Uint8s", "Uint64s"]
+__all__ = [
+    "BookColumns",
+    "Floats",
+    "Head",
+    "Int64s",
+    "LeftOut",
+    "LightBound",
+    "Rate",
+    "Uint8s",
+    "Uint64s",
+]
 
+Floats = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Uint64s = NDArray[np.uint64]
 Uint8s = NDArray[np.uint8]
@@ -24,6 +35,7 @@ class Head:
     Attributes:
         position_id: (k,) uint64, the positions taken; in queue order where that was asked for.
         lots: (k,) int64, lots closed of each, positive.
+        scores: (k,) float64 of each, for display; empty unless queue order was asked for.
         unfilled: lots that the side could not offset.
         cut_id: the last position taken, or None where none was.
         cut_score: its float score, NaN where there is none.
@@ -34,6 +46,7 @@ class Head:
 
     position_id: Uint64s
     lots: Int64s
+    scores: Floats
     unfilled: int
     cut_id: int | None
     cut_score: float

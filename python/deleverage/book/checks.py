@@ -27,8 +27,8 @@ from deleverage.model.rules import ScoreRule, Weight
 from deleverage.model.snapshot import Snapshot
 
 __all__ = [
+    "NOBODY",
     "NO_IDS",
-    "NO_LOTS",
     "Arrays",
     "account_rows_of",
     "accounts_of",
@@ -55,7 +55,8 @@ _SIDES = {"long": 1, "short": -1}
 _RATE_LIMIT = 2**62
 _RATE_PARTS = 3
 NO_IDS: Uint64s = np.empty(0, dtype=np.uint64)
-NO_LOTS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+NOBODY = (NO_IDS, np.empty(0, dtype=np.int64), np.empty(0), None, None)
+"""Ids, lots, scores, cut and partial id of a head that takes nobody."""
 
 
 def columns_of(columns: Arrays, held: Collection[str] | None = None) -> SimpleNamespace:
@@ -130,7 +131,7 @@ def held_ids(name: str, values: object, core: _core.Book) -> Uint64s:
     """Give ids, each once, that the book must hold."""
     ids = ids_of(name, values)
     try:
-        core.scores(ids)
+        core.require(ids)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     return np.unique(ids)

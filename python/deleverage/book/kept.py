@@ -176,8 +176,8 @@ class Book:
             rates: (mark_num, mark_den, is_inverse) of each market.
             rule: one for all markets, or one each.
             accounts: (m,) int64 arrays by the names of `deleverage.ranking.Accounts`.
-            derive_equity: equity is the wallet plus the unrealised profit of the rows that point to
-                the account, each mark value rounded once, half to even.
+            derive_equity: equity starts as said, else as the wallet plus the unrealised profit of
+                the rows that point to the account; each mark value is rounded once, half to even.
             simd: "auto" or an instruction set; the bits are the same.
             threads: how many a verb may use, 0 for all.
 
@@ -196,6 +196,8 @@ class Book:
             derive_equity,
             checks.checked_threads(threads),
         )
+        if derive_equity and tables.get("equity") is not None:
+            core.rebase(np.ascontiguousarray(tables["equity"]))
         names = [str(code) for code in range(len(given))]
         return cls(core, columns=columns, accounts=tables, names=names, threads=threads)
 
@@ -337,8 +339,8 @@ class Book:
             market: name or code.
             side: of the candidates, `long` or `short`.
             lots: to offset, more than 0 and less than 2**63.
-            excluded: (e,) uint64, no candidates; where equity follows the marks this takes a pass.
-            is_ordered: the positions come in queue order.
+            excluded: (e,) uint64, no candidates.
+            is_ordered: the positions come in queue order, with their scores.
 
         Returns:
             The positions, the lots closed of each, the cut and what is left.
@@ -346,22 +348,20 @@ class Book:
         Raises:
             InputError: no such market or excluded position, or `side` or `lots` is out of range.
         """
-        code, sign, lots = (
-            checks.code_of(market, self._codes),
-            checks.side_of(side),
-            checks.checked_lots(lots),
-        )
+        code, sign = checks.code_of(market, self._codes), checks.side_of(side)
+        lots = checks.checked_lots(lots)
         barred = (
             checks.NO_IDS if excluded is None else checks.held_ids("excluded", excluded, self._core)
         )
-        ids, closed, cut, partial, unfilled, is_kept, version = self._core.select(
+        ids, closed, scores, cut, partial, unfilled, is_kept, version = self._core.select(
             code, sign, lots, barred, bool(is_ordered), self._threads
         )
         if self._wants_all and unfilled:
-            ids, closed, cut, partial, unfilled = checks.NO_IDS, checks.NO_LOTS, None, None, lots
+            ids, closed, scores, cut, partial, unfilled = *checks.NOBODY, lots
         return Head(
             position_id=ids,
             lots=closed,
+            scores=scores,
             unfilled=unfilled,
             cut_id=None if cut is None else cut[0],
             cut_score=float("nan") if cut is None else cut[1],

@@ -297,7 +297,7 @@ def _lots(engine: Engine, market: str, lots: int) -> str:
 def _positions(engine: Engine) -> pl.DataFrame:
     """Give every position that is still open."""
     state, rows = engine.state, []
-    columns, aside = state.book.in_places()
+    columns = state.book.columns
     for place in (columns["lots"] != 0).nonzero()[0].tolist():
         held = state.book.holding(place)
         scale = state.scales[held.market]
@@ -309,7 +309,7 @@ def _positions(engine: Engine) -> pl.DataFrame:
                 "side": held.side,
                 "qty": _lots(engine, held.market, abs(held.lots)),
                 "entry_value": str(decimal_of(held.entry_value * Fraction(scale.money_unit))),
-                "status": "aside" if bool(aside[place]) else "open",
+                "status": "open" if state.book.is_live(place) else "aside",
             }
         )
     return pl.DataFrame(rows)

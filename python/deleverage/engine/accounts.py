@@ -54,7 +54,7 @@ def pool_of(state: State, account: str, asset: str) -> int | None:
     if "account" not in columns:
         return None
     places = roster.places_of(account)
-    pools = columns["account"][state.book.rows(places)]
+    pools = columns["account"][places]
     for place, pool in zip(places.tolist(), pools.tolist(), strict=True):
         if pool != OWN_MARGIN and state.scales[roster.market(place)].settle == asset:
             return int(pool)

@@ -204,11 +204,11 @@ def _changes(state: State, moved: Moved, postings: Sequence[Posting]) -> list[Ch
     # A pool that is cut keeps its own record, which follows the settlement.
     legs = [(place, leg) for place, leg in moved.legs if place != POOL_PLACE]
     found = [Change(place, leg.lots_left, leg.entry_left, leg.pnl - leg.fee) for place, leg in legs]
-    rows = state.book.holdings(np.array([place for place, _ in legs], np.int64))
-    for row, (_, leg) in zip(rows, legs, strict=True):
+    places = np.array([place for place, _ in legs], np.int64)
+    for held, (_, leg) in zip(state.book.columns["lots"][places].tolist(), legs, strict=True):
         if abs(leg.lots_left) >= abs(leg.lots) or leg.lots_left * leg.lots < 0:
             raise InvariantError(f"position {leg.position_id}: expected a smaller one, got {leg}")
-        if leg.lots != row.lots:
+        if leg.lots != held:
             raise InvariantError(f"position {leg.position_id}: expected the lots of its row")
     open_, left = moved.open_, moved.left
     if open_.place < 0:
@@ -222,7 +222,7 @@ def _changes(state: State, moved: Moved, postings: Sequence[Posting]) -> list[Ch
 def _changed(state: State, market: str, changes: Sequence[Change]) -> State:
     """Change positions, and note which queues that moved."""
     places = np.array([change.place for change in changes], np.int64)
-    before = sum(holding.lots for holding in state.book.holdings(places))
+    before = sum(state.book.columns["lots"][places].tolist())
     roster, queues = state.book.roster, dict(state.stamps.queues)
     for number in np.unique(roster.section[places]).tolist():
         queues[queue_name(market, "short" if number % 2 else "long")] = state.sequence

@@ -6,7 +6,7 @@ thread at a time may use the versions of one set, and what `read` gives is true 
 version is read or made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,18 +78,21 @@ class VersionedArrays:
         self._version.arrays, self._version.newer, self._version.undo = {}, newer._version, undo
         return newer
 
-    def written_since(self, older: "VersionedArrays") -> Changes:
-        """Give what was written between an older version and this one.
+    def written_since(
+        self, older: "VersionedArrays", names: Collection[str] | None = None
+    ) -> Changes:
+        """Give what was written between another version and this one, whichever came first.
 
         Args:
-            older: a version that this one came from.
+            older: another version of these arrays.
+            names: of the arrays that are asked about, all if not given.
 
         Returns:
-            By the name of an array: the rows that were written, rising, and what the older
+            By the name of an array: the rows that were written, rising, and what the other
             version has there.
 
         Raises:
-            InvariantError: this one did not come from it.
+            InvariantError: it is a version of other arrays.
         """
         self._version.own()
         steps, step = [], older._version  # noqa: SLF001 - its own kind
@@ -100,6 +103,8 @@ class VersionedArrays:
             step = step.newer
         found = {}
         for name in sorted({name for undo in steps for name in undo}):
+            if names is not None and name not in names:
+                continue
             parts = [undo[name] for undo in steps if name in undo]
             rows, first = np.unique(np.concatenate([r for r, _ in parts]), return_index=True)
             found[name] = (rows, np.concatenate([held for _, held in parts])[first])

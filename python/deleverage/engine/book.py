@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deleverage.engine import packing
 from deleverage.engine.roster import MODES, Roster
-from deleverage.engine.rows import ACCOUNT_PREFIX, profits
+from deleverage.engine.rows import ACCOUNT_PREFIX, EQUITY, gains
 from deleverage.errors import InputError
 from deleverage.ledger import Value
 from deleverage.model.frames import Table, read_table
@@ -242,16 +242,12 @@ def _add_cash(
     columns: dict[str, NDArray[Any]], roster: Roster, scales: tuple[MarketScale, ...]
 ) -> None:
     """Give each account what its equity is without unrealised profit at the marks."""
-    equity = columns.get(f"{ACCOUNT_PREFIX}equity")
+    equity = columns.get(EQUITY)
     if equity is None or "account" not in columns:
         return
     cash = equity.copy()
-    for code, scale in enumerate(scales):
-        rows = slice(int(roster.starts[2 * code]), int(roster.starts[2 * code + 2]))
-        pools = columns["account"][rows]
-        held = pools != OWN_MARGIN
-        gained = profits(scale, columns["lots"][rows][held], columns["entry_value"][rows][held])
-        np.subtract.at(cash, pools[held], gained)
+    judged = np.flatnonzero(columns["account"] != OWN_MARGIN)
+    np.subtract.at(cash, columns["account"][judged], gains(columns, roster.starts, scales, judged))
     columns[f"{ACCOUNT_PREFIX}cash"] = cash
 
 

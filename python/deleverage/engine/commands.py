@@ -66,13 +66,13 @@ class Commands:
 def _marks(state: State, body: Body) -> tuple[State, dict[str, Value]]:
     """Move marks, and let accounts, pools and triggers follow."""
     marks = body.table("marks")
-    scales, positions, stamps = dict(state.scales), state.book, dict(state.stamps.marks)
+    scales, stamps = dict(state.scales), dict(state.stamps.marks)
     oracles = dict(state.oracles)
     for market, given in marks.items():
         before = state.scale(market)
         prices = Body(f"mark of {market}", given)
         after = before.at(_price(prices, "mark"), previous=_previous(prices, before))
-        positions = positions.marked(before, after)
+        state.book.require_mark(after)
         scales[market], stamps[market] = after, state.sequence
         if prices.has("oracle"):
             oracles[market] = _price(prices, "oracle")
@@ -85,7 +85,6 @@ def _marks(state: State, body: Body) -> tuple[State, dict[str, Value]]:
         state,
         scales=scales,
         oracles=oracles,
-        positions=positions,
         pools=pools,
         stamps=replace(state.stamps, marks=stamps),
     )

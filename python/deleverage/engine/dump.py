@@ -90,7 +90,7 @@ def _packed(state: State) -> Value:
     """Give positions and wallets as a packed book, in order of places."""
     if state.positions is None:
         return None
-    columns, aside = state.positions.in_places()
+    columns, aside = state.positions.in_places(state.terms)
     read = Book(
         roster=state.positions.roster,
         columns=columns,

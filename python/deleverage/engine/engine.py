@@ -12,6 +12,7 @@ backwards; the engine itself reads no clock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +55,7 @@ class Engine:
 
     def __init__(self, journal: Journal[State]) -> None:
         self._journal = journal
+        _make_ready(journal.state)
 
     @classmethod
     def open(cls, path: str | Path, *, receipt: Receipt | None = None) -> Self:
@@ -159,7 +161,9 @@ class Engine:
             "choices": codec.pack(choices or Choices()),
             "pools": pool_bodies(pools, scales),
         }
-        return self._execute("load", body, at, key)
+        loaded = self._execute("load", body, at, key)
+        _make_ready(self.state)
+        return loaded
 
     def marks(
         self,
@@ -421,3 +425,11 @@ class Engine:
         require_time(at)
         name = f"{self.head.sequence + 1}:{kind}" if key is None else key
         return self._journal.execute(name, kind, at, body)
+
+
+def _make_ready(state: State) -> None:
+    """Have the kept book made, so that no plan waits for it."""
+    if state.positions is not None:
+        # An account out of range is refused where its queue is asked for.
+        with suppress(InputError):
+            state.book.keep(state.terms)

@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 
 from deleverage.engine.positions import Holding
-from deleverage.engine.rows import ACCOUNT_PREFIX
 from deleverage.engine.state import State
 from deleverage.errors import InputError
 from deleverage.explanation import EntryNote, Explanation, Facts, Outcome, Pool, Working, work
@@ -29,14 +28,14 @@ def working_of(state: State, held: Holding) -> Working:
         held: the row.
     """
     scale, columns = state.scale(held.market), state.book.columns
-    row = int(state.book.rows(np.array([held.place]))[0])
+    row = held.place
     given = {name: int(columns[name][row]) for name in (*_COLUMNS, *_JOINT) if name in columns}
     facts = Facts(
         lots=held.lots,
         entry_value=held.entry_value,
         lot_value=Fraction(scale.mark_num, scale.mark_den),
         is_inverse=scale.is_inverse,
-        pool=_pool(state, held.pool),
+        pool=_pool(state, held),
         **given,
     )
     rule = state.rules.score_rule(scale.money_units_per_asset)
@@ -115,10 +114,10 @@ def _note(
     )
 
 
-def _pool(state: State, row: int) -> Pool | None:
+def _pool(state: State, held: Holding) -> Pool | None:
     """Give the account's pool that judges a row, or None where its own margin does."""
-    columns = state.book.columns
-    if row == OWN_MARGIN:
+    if held.pool == OWN_MARGIN:
         return None
-    names = [name for name in Pool.__dataclass_fields__ if f"{ACCOUNT_PREFIX}{name}" in columns]
-    return Pool(**{name: int(columns[f"{ACCOUNT_PREFIX}{name}"][row]) for name in names})
+    _, accounts = state.book.judged(state.terms, np.array([held.place]))
+    table = {name: getattr(accounts, name) for name in Pool.__dataclass_fields__}
+    return Pool(**{name: int(column[0]) for name, column in table.items() if column is not None})

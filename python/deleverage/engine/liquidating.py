@@ -285,12 +285,13 @@ def _settled(
     places = [place for place, _, _ in fills]
     rows = np.array([place for place in places if place != POOL_PLACE], np.int64)
     held = {one.place: one for one in state.book.holdings(rows)}
+    live = set(rows[state.book.columns["live"][rows]].tolist())
     cuts = []
     for number, (place, name, closed) in enumerate(fills, 1):
         if place == POOL_PLACE:
             cuts.append(_pool_cut(state, left, (name, closed), number))
             continue
-        if held[place].position_id != name or not state.book.is_live(place):
+        if held[place].position_id != name or place not in live:
             raise StateError(f"position {name}: expected it in the queue, got another; plan again")
         cuts.append(_cut(held[place], closed, number))
     terms = terms_of(state, waterfall, stage.pool, left.market)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from deleverage.backstop.settlement import Terms
 from deleverage.backstop.waterfall import Stage, Waterfall, before_deleveraging
 from deleverage.engine import accounts
 from deleverage.engine.explaining import explain
-from deleverage.engine.positions import Holding, Side
+from deleverage.engine.positions import Holding
 from deleverage.engine.pricing import settlement_price
 from deleverage.engine.queueing import POOL_PLACE, contracts, head_of, pool_id
 from deleverage.engine.state import (
@@ -55,8 +56,7 @@ Int64 = NDArray[np.int64]
 _NO_ROWS: Int64 = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(NamedTuple):
     """One position that is cut.
 
     Attributes:
@@ -359,8 +359,8 @@ def _taken(
     state: State, market: str, side: str, lots: int, barred: tuple[str, ...]
 ) -> tuple[Fill, ...]:
     """Take the head of the queue, without some accounts."""
-    rows = _barred_rows(state, state.book.side(market, side), barred)
-    head = head_of(state, market, side, lots, rows)
+    rows = [state.book.roster.places_of(account) for account in barred]
+    head = head_of(state, market, side, lots, np.concatenate([_NO_ROWS, *rows]))
     places = [place for place in head.places if place != POOL_PLACE]
     held = {one.place: one for one in state.book.holdings(np.array(places, np.int64))}
     return tuple(
@@ -401,10 +401,3 @@ def _pool_fill(state: State, market: str, closed: int, score: float) -> Fill:
         closed=closed,
         score=score,
     )
-
-
-def _barred_rows(state: State, side: Side, barred: tuple[str, ...]) -> Int64:
-    """Give the rows of some accounts on a side, counted from its first."""
-    places = [state.book.roster.places_of(account) for account in barred]
-    rows = state.book.rows(np.concatenate([_NO_ROWS, *places])) - side.start
-    return np.sort(rows[(rows >= 0) & (rows < len(side))])

@@ -1,20 +1,15 @@
-"""The positions of a venue, kept between commands: columns that a ranking reads as they stand.
+"""The positions of a venue, in versions, and the kept book that answers who is next.
 
-The rows of one side of one market stand together: first those in the queue, then those set aside
-(in liquidation, exempt, or closed). A row that leaves the queue changes places with the last one
-in it, so a ranking reads one slice and nothing is copied. Whatever order rows stand in, the ranking
-and the root are the same. This is the whole surface the engine uses, so that another store can
-take its place.
+A version is what a command left: columns in order of places, which ones stand in a queue, the hash
+trees over them. The kept book follows whichever version is asked (`keeping`). This is the whole
+surface the engine uses.
 
-The kept book (`deleverage.Book`) is not that store yet. It has one version, and a plan, a refused
-command and an audit read older ones; it gives its rows all at once, and the hash tree reads the
-blocks that changed; it has no rows that are held and stand in no queue. With a read by id, a mark
-for rows set aside, and an upsert that answers with what stood there before (the undo of a version,
-as `arrays` keeps it), `Positions` would be its face, and nothing above would change.
+The equity of an account is no column: it is its cash and the profits of its rows, so that a mark
+changes no row.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +17,9 @@ from numpy.typing import NDArray
 
 from deleverage.engine import rows as steps
 from deleverage.engine.arrays import Changes, VersionedArrays
+from deleverage.engine.keeping import Kept, Taken, Terms
 from deleverage.engine.roster import MODES, SIDES, Roster
-from deleverage.engine.rows import ACCOUNT_PREFIX, MONEY
+from deleverage.engine.rows import ACCOUNT_PREFIX, EQUITY, MONEY
 from deleverage.model.scales import MarketScale
 from deleverage.ranking import OWN_MARGIN, Accounts, Columns
 
@@ -89,20 +85,15 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Side:
-    """The queue's rows of one side of one market; views, true until the next change.
+    """The rows of one side of one market that stand in its queue; copies.
 
     Attributes:
-        start: first row.
+        places: (k,) int64 of the rows, rising.
         columns: what the ranking takes.
-        accounts: the account table, or None.
     """
 
-    start: int
+    places: Int64
     columns: Columns
-    accounts: Accounts | None
-
-    def __len__(self) -> int:
-        return len(self.columns.lots)
 
 
 class Positions:
@@ -110,16 +101,18 @@ class Positions:
 
     Args:
         roster: who holds what.
-        arrays: columns by name, `account ` before those of the account table, `slot` and `place`
-            between places and rows, `live` rows in the queue by section, `stamp` of the last
-            change by row, and the levels of the hash trees.
+        arrays: columns by name in order of places, `account ` before those of the account table,
+            `live` for rows in a queue, `stamp` of the last change, and the levels of the hash
+            trees.
+        kept: the book that all versions share.
     """
 
-    __slots__ = ("_arrays", "roster")
+    __slots__ = ("_arrays", "_kept", "roster")
 
-    def __init__(self, roster: Roster, arrays: VersionedArrays) -> None:
+    def __init__(self, roster: Roster, arrays: VersionedArrays, kept: Kept) -> None:
         self.roster = roster
         self._arrays = arrays
+        self._kept = kept
 
     @classmethod
     def open(cls, roster: Roster, columns: Arrays, aside: NDArray[np.bool_]) -> "Positions":
@@ -131,15 +124,16 @@ class Positions:
                 account table. They belong to the store from now on.
             aside: (n,) bool, rows that are not in the queue.
         """
-        count = len(roster)
-        arrays = dict(columns)
-        arrays["slot"] = np.arange(count)
-        arrays["place"] = np.arange(count)
-        arrays["live"] = np.diff(roster.starts)
-        arrays.setdefault("stamp", np.zeros(count, np.int64))
+        arrays = {name: array for name, array in columns.items() if name != EQUITY}
+        arrays["live"] = ~aside
+        arrays.setdefault("stamp", np.zeros(len(roster), np.int64))
         store = VersionedArrays({**arrays, **steps.grown(arrays)})
-        gone = np.flatnonzero(aside)
-        return cls(roster, steps.left_queue(store, roster, gone) if len(gone) else store)
+        return cls(roster, store, Kept(roster))
+
+    def _next(self, arrays: VersionedArrays) -> "Positions":
+        """Give the version of some arrays."""
+        self._kept.note(arrays)
+        return Positions(self.roster, arrays, self._kept)
 
     @property
     def columns(self) -> Arrays:
@@ -177,6 +171,26 @@ class Positions:
         """Give what was written since an older version, by array."""
         return self._arrays.written_since(older._arrays)  # noqa: SLF001 - its own kind
 
+    def keep(self, terms: Terms) -> None:
+        """Have the kept book ready, so that the next question does not wait until it is made."""
+        self._kept.keep(self._arrays, terms)
+
+    def head(self, terms: Terms, market: str, side: str, lots: int, barred: Int64) -> Taken:
+        """Take the head of one side's queue.
+
+        Args:
+            terms: edition and marks.
+            market: its name.
+            side: of the candidates.
+            lots: to offset.
+            barred: (b,) int64 places of rows that are no candidates, wherever they stand.
+
+        Raises:
+            InputError: there is no such market or side, or an equity leaves its range.
+        """
+        section = self.roster.section_of(market, side)
+        return self._kept.head(self._arrays, terms, section, lots, barred)
+
     def side(self, market: str, side: str) -> Side:
         """Give the queue's rows of one side of one market.
 
@@ -184,40 +198,59 @@ class Positions:
             InputError: there is no such market or side.
         """
         section = self.roster.section_of(market, side)
+        is_live = self._arrays.read()["live"][section.start : section.stop]
+        places = section.start + np.flatnonzero(is_live)
+        return Side(places=places, columns=self.picked(places))
+
+    def picked(self, places: Int64) -> Columns:
+        """Give some rows as a ranking takes them."""
         arrays = self._arrays.read()
-        stop = section.start + int(arrays["live"][section.number])
-        rows = slice(section.start, stop)
-        names = Columns.__dataclass_fields__
-        columns = {name: array[rows] for name, array in arrays.items() if name in names}
+        return Columns(**{name: arrays[name].take(places) for name in steps.row_columns(arrays)})
+
+    def accounts(self, terms: Terms) -> Accounts | None:
+        """Give the account table at the marks, or None where no row is judged by it."""
+        arrays = self._arrays.read()
+        if "account" not in arrays:
+            return None
+        names = [name for name in Accounts.__dataclass_fields__ if name != "equity"]
+        table = {name: arrays.get(f"{ACCOUNT_PREFIX}{name}") for name in names}
+        return Accounts(**table, equity=steps.equities(arrays, self.roster.starts, terms.scales))
+
+    def judged(self, terms: Terms, places: Int64) -> tuple[Columns, Accounts | None]:
+        """Give some rows, and the accounts that judge them, as a ranking takes them.
+
+        Args:
+            terms: edition and marks.
+            places: (k,) int64.
+        """
+        arrays, columns = self._arrays.read(), self.picked(places)
+        if columns.account is None:
+            return columns, None
+        is_shared = columns.account != OWN_MARGIN
+        pools, where = np.unique(columns.account[is_shared], return_inverse=True)
+        account = columns.account.copy()
+        account[is_shared] = where.astype(np.uint32)
+        names = [*Accounts.__dataclass_fields__, "cash"]
         table = {
-            name.removeprefix(ACCOUNT_PREFIX): array
-            for name, array in arrays.items()
-            if name.startswith(ACCOUNT_PREFIX)
-            and name.removeprefix(ACCOUNT_PREFIX) in Accounts.__dataclass_fields__
+            name: arrays[f"{ACCOUNT_PREFIX}{name}"][pools]
+            for name in names
+            if f"{ACCOUNT_PREFIX}{name}" in arrays
         }
-        accounts = Accounts(**table) if "account" in columns else None
-        return Side(start=section.start, columns=Columns(**columns), accounts=accounts)
-
-    def places(self, rows: Int64) -> Int64:
-        """Give the places of some rows."""
-        found: Int64 = self._arrays.read()["place"][rows]
-        return found
-
-    def rows(self, places: Int64) -> Int64:
-        """Give the rows of some places."""
-        found: Int64 = self._arrays.read()["slot"][places]
-        return found
+        if "cash" in table:
+            legs = self.roster.places_of_codes(np.unique(self.roster.owner[places]))
+            legs = legs[np.isin(arrays["account"][legs], pools)]
+            gained = steps.gains(arrays, self.roster.starts, terms.scales, legs)
+            table["equity"] = table.pop("cash")
+            np.add.at(table["equity"], np.searchsorted(pools, arrays["account"][legs]), gained)
+        return replace(columns, account=account), Accounts(**table)
 
     def stamp(self, places: Int64) -> int:
         """Give the last change of some places: the sequence number of its command."""
-        return int(self._arrays.read()["stamp"][self.rows(places)].max(initial=0))
+        return int(self._arrays.read()["stamp"][places].max(initial=0))
 
     def is_live(self, place: int) -> bool:
         """Tell whether a row is in the queue."""
-        number = int(self.roster.section[place])
-        row = int(self.rows(np.array([place]))[0])
-        start = int(self.roster.starts[number])
-        return row < start + int(self._arrays.read()["live"][number])
+        return bool(self._arrays.read()["live"][place])
 
     def holding(self, place: int) -> Holding:
         """Give one row."""
@@ -226,11 +259,10 @@ class Positions:
     def holdings(self, places: Int64) -> list[Holding]:
         """Give some rows, in the order of the places."""
         arrays, roster = self._arrays.read(), self.roster
-        rows = arrays["slot"][places]
-        nothing = [None] * len(rows)
+        nothing = [None] * len(places)
 
         def column(name: str, absent: Sequence[Any] = nothing) -> Sequence[Any]:
-            return arrays[name][rows].tolist() if name in arrays else absent
+            return arrays[name][places].tolist() if name in arrays else absent
 
         return [
             Holding(*values)
@@ -244,8 +276,8 @@ class Positions:
                 column("entry_value"),
                 column("margin"),
                 column("maintenance_margin"),
-                column("tier", [0] * len(rows)),
-                column("account", [OWN_MARGIN] * len(rows)),
+                column("tier", [0] * len(places)),
+                column("account", [OWN_MARGIN] * len(places)),
                 strict=True,
             )
         ]
@@ -256,14 +288,14 @@ class Positions:
         rows = slice(int(self.roster.starts[2 * code]), int(self.roster.starts[2 * code + 2]))
         return steps.wide_sum(self._arrays.read()["lots"][rows])
 
-    def in_places(self) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-        """Give every column in order of places, and which rows are set aside; copies."""
-        arrays, roster = self._arrays.read(), self.roster
-        slots = arrays["slot"]
-        found = {name: arrays[name][slots] for name in (*steps.row_columns(arrays), "stamp")}
-        found |= {name: a.copy() for name, a in arrays.items() if name.startswith(ACCOUNT_PREFIX)}
-        stops = roster.starts[:-1] + arrays["live"]
-        return found, slots >= stops[roster.section]
+    def in_places(self, terms: Terms) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """Give every column, equities among them, and which rows are set aside; copies."""
+        arrays = self._arrays.read()
+        names = [*steps.row_columns(arrays), "stamp"]
+        names += [name for name in arrays if name.startswith(ACCOUNT_PREFIX)]
+        found = {name: arrays[name].copy() for name in names}
+        equity = steps.equities(arrays, self.roster.starts, terms.scales)
+        return found | ({} if equity is None else {EQUITY: equity}), ~arrays["live"]
 
     def change(
         self, changes: Sequence[Change], scale: MarketScale, *, sequence: int
@@ -277,48 +309,41 @@ class Positions:
         """
         places = np.array([change.place for change in changes], np.int64)
         arrays = self._arrays.read()
-        rows = arrays["slot"][places]
         lots = np.array([change.lots for change in changes], np.int64)
-        before = arrays["lots"][rows]
+        before = arrays["lots"][places]
         put: dict[str, tuple[Int64, NDArray[Any]]] = {
-            "lots": (rows, lots),
-            "entry_value": (rows, np.array([c.entry_value for c in changes], np.int64)),
-            "stamp": (rows, np.full(len(rows), sequence)),
+            "lots": (places, lots),
+            "entry_value": (places, np.array([c.entry_value for c in changes], np.int64)),
+            "stamp": (places, np.full(len(places), sequence)),
         }
         for name in MONEY[1:]:
             if name in arrays:
-                put[name] = (rows, steps.kept(arrays[name][rows], before, lots))
+                put[name] = (places, steps.kept(arrays[name][places], before, lots))
+        is_aside = np.array([change.is_aside for change in changes], np.bool_)
+        put["live"] = (places, arrays["live"][places] & (lots != 0) & ~is_aside)
         released = None
         if "maintenance_margin" in put:
-            released = arrays["maintenance_margin"][rows] - put["maintenance_margin"][1]
-        old = arrays["entry_value"][rows]
-        pools = arrays["account"][rows] if "account" in arrays else None
+            released = arrays["maintenance_margin"][places] - put["maintenance_margin"][1]
+        pools = arrays["account"][places] if "account" in arrays else None
         store = self._arrays.put(put)
         if "profit_lots" in arrays:
             store = steps.joined(store, self.roster, places, scale.market)
         if pools is not None:
             paid = np.array([change.paid for change in changes], np.int64)
-            unrealised = steps.profits(scale, before, old)
-            now = steps.profits(scale, lots, put["entry_value"][1])
-            store = steps.credited(store, pools, paid, now - unrealised, released)
-        gone = places[(lots == 0) | np.array([change.is_aside for change in changes], np.bool_)]
-        store = steps.left_queue(store, self.roster, gone)
-        return Positions(self.roster, steps.rehashed(store, places, pools))
+            store = steps.credited(store, pools, paid, released)
+        return self._next(steps.rehashed(store, places, pools))
 
     def left_queue(self, places: Int64) -> "Positions":
         """Take rows out of their queues.
 
         Args:
-            places: (k,) int64; what is out already stays where it is.
+            places: (k,) int64, each once.
         """
-        return Positions(self.roster, steps.left_queue(self._arrays, self.roster, places))
+        return self._next(self._arrays.put({"live": (places, np.zeros(len(places), np.bool_))}))
 
     def touched(self, places: Int64, *, sequence: int) -> "Positions":
         """Note that a command changed what some rows stand on."""
-        rows = self.rows(places)
-        return Positions(
-            self.roster, self._arrays.put({"stamp": (rows, np.full(len(rows), sequence))})
-        )
+        return self._next(self._arrays.put({"stamp": (places, np.full(len(places), sequence))}))
 
     def folded(self, places: Int64, *, sequence: int) -> "Positions":
         """Put the hedged part of a position back to it.
@@ -330,15 +355,16 @@ class Positions:
         if len(places) == 1:
             return self
         arrays = self._arrays.read()
-        rows = arrays["slot"][places]
-        put: dict[str, tuple[Int64, NDArray[Any]]] = {"stamp": (rows, np.full(len(rows), sequence))}
+        put: dict[str, tuple[Int64, NDArray[Any]]] = {
+            "stamp": (places, np.full(len(places), sequence)),
+            "live": (places[1:], np.zeros(len(places) - 1, np.bool_)),
+        }
         for name in ("lots", *MONEY):
             if name in arrays:
-                whole = np.zeros(len(rows), np.int64)
-                whole[0] = int(arrays[name][rows].sum())
-                put[name] = (rows, whole)
-        store = steps.left_queue(self._arrays.put(put), self.roster, places[1:])
-        return Positions(self.roster, steps.rehashed(store, places, None))
+                whole = np.zeros(len(places), np.int64)
+                whole[0] = int(arrays[name][places].sum())
+                put[name] = (places, whole)
+        return self._next(steps.rehashed(self._arrays.put(put), places, None))
 
     def credit(self, pool: int, amount: int) -> "Positions":
         """Change what an account has in cash.
@@ -348,27 +374,23 @@ class Positions:
             amount: money units, signed.
         """
         pools = np.array([pool], np.uint32)
-        amounts = np.array([amount], np.int64)
-        store = steps.credited(self._arrays, pools, amounts, np.zeros(1, np.int64))
-        return Positions(self.roster, steps.rehashed(store, None, pools))
+        store = steps.credited(self._arrays, pools, np.array([amount], np.int64))
+        return self._next(steps.rehashed(store, None, pools))
 
-    def marked(self, before: MarketScale, after: MarketScale) -> "Positions":
-        """Let the equities of cross accounts follow the mark of one market."""
+    def require_mark(self, scale: MarketScale) -> None:
+        """Check that a mark gives values in range, where equities follow them.
+
+        Args:
+            scale: the market at the mark.
+
+        Raises:
+            InputError: the mark value of a position has 2^51 money units or more.
+        """
         arrays = self._arrays.read()
-        name = f"{ACCOUNT_PREFIX}equity"
-        if name not in arrays or "account" not in arrays:
-            return self
-        code = self.roster.code(before.market)
+        if f"{ACCOUNT_PREFIX}cash" not in arrays:
+            return
+        code = self.roster.code(scale.market)
         start, stop = int(self.roster.starts[2 * code]), int(self.roster.starts[2 * code + 2])
-        pools = arrays["account"][start:stop]
-        held = pools != OWN_MARGIN
-        lots = arrays["lots"][start:stop][held]
-        value = arrays["entry_value"][start:stop][held]
-        moved = steps.profits(after, lots, value) - steps.profits(before, lots, value)
-        gained = np.zeros(len(arrays[name]), np.int64)
-        np.add.at(gained, pools[held], moved)
-        rows = np.flatnonzero(gained)
-        if not len(rows):
-            return self
-        put = self._arrays.put({name: (rows, arrays[name][rows] + gained[rows])})
-        return Positions(self.roster, put)
+        lots = arrays["lots"][start:stop]
+        ends = np.array([lots.min(initial=0), lots.max(initial=0)])
+        steps.profits(scale, ends[ends != 0], np.zeros(np.count_nonzero(ends), np.int64))

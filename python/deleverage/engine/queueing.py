@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deleverage import ranking
 from deleverage.backstop.pool import Pool
+from deleverage.engine.keeping import Taken
 from deleverage.engine.state import State
 from deleverage.model.quantise import decimal_of
 from deleverage.model.rules import ScoreRule
@@ -71,44 +72,37 @@ def head_of(state: State, market: str, side: str, lots: int, barred: Int64) -> H
         market: its name.
         side: of the candidates.
         lots: to offset.
-        barred: (k,) int64 rows of the side, counted from its first, that are no candidates.
+        barred: (b,) int64 places of rows that are no candidates.
     """
-    found, scale = state.book.side(market, side), state.scale(market)
-    rule, rate = _terms(state, scale)
-    rows, unfilled = _NO_ROWS, lots
-    if len(found):
-        taken = ranking.select(
-            found.columns,
-            rate,
-            rule=rule,
-            side=_SIGNS[side],
-            lots=lots,
-            accounts=found.accounts,
-            excluded=barred,
-        )
-        rows, unfilled = taken.rows, taken.unfilled
-    columns, accounts = _gathered(found.columns, found.accounts, rows)
-    places = state.book.places(rows + found.start).tolist()
-    order, pool = np.arange(len(rows)), pool_row(state, market, side)
+    taken = state.book.head(state.terms, market, side, lots, barred)
+    pool = pool_row(state, market, side)
     if pool is not None:
-        # What is taken without the pool holds the head of the queue with it: cut that once more.
-        columns, accounts = _joined(columns, accounts, pool, scale)
-        places.append(POOL_PLACE)
-        again = ranking.select(
-            columns, rate, rule=rule, side=_SIGNS[side], lots=lots, accounts=accounts
-        )
-        order, unfilled = again.rows, again.unfilled
-    if not len(order):
-        return Head(places=[], closed=[], scores=[])
-    if len(order) > 1:
-        order = ranking.order(columns, rate, order, rule=rule, accounts=accounts)
-    closed = np.abs(columns.lots[order])
-    closed[-1] -= int(closed.sum()) + unfilled - lots
-    scores = ranking.score(columns, rate, rule=rule, accounts=accounts).score[order]
+        return _with_pool(state, market, pool, taken, lots)
     return Head(
-        places=[places[row] for row in order.tolist()],
-        closed=closed.tolist(),
-        scores=scores.tolist(),
+        places=taken.places.tolist(), closed=taken.closed.tolist(), scores=taken.scores.tolist()
+    )
+
+
+def _with_pool(state: State, market: str, pool: Pool, taken: Taken, lots: int) -> Head:
+    """Cut once more with a pool: what is taken without it holds the head of the queue with it."""
+    scale = state.scale(market)
+    rule, rate = _terms(state, scale)
+    columns, accounts = state.book.judged(state.terms, taken.places)
+    columns, accounts = _joined(columns, accounts, pool, scale)
+    found = ranking.select(
+        columns,
+        rate,
+        rule=rule,
+        side=1 if pool.inventory(market).lots > 0 else -1,
+        lots=lots,
+        accounts=accounts,
+        is_ordered=True,
+    )
+    places = np.append(taken.places, POOL_PLACE)
+    return Head(
+        places=places[found.rows].tolist(),
+        closed=found.lots.tolist(),
+        scores=found.scores.tolist(),
     )
 
 
@@ -123,10 +117,9 @@ def queue_frame(state: State, market: str, side: str, head: int) -> pl.DataFrame
     """
     found, scale = state.book.side(market, side), state.scale(market)
     rule, rate = _terms(state, scale)
-    columns, accounts = found.columns, found.accounts
     pool = pool_row(state, market, side)
-    owner = state.book.roster.owner[state.book.places(found.start + np.arange(len(found)))]
-    columns = replace(columns, owner=owner)
+    columns = replace(found.columns, owner=state.book.roster.owner[found.places])
+    accounts = state.book.accounts(state.terms)
     if pool is not None:
         columns, accounts = _joined(columns, accounts, pool, scale)
     rows, scores, lit = _NO_ROWS, np.empty(0), np.empty(0, np.uint8)
@@ -139,11 +132,11 @@ def queue_frame(state: State, market: str, side: str, head: int) -> pl.DataFrame
         lit = ranking.lights(
             columns, rate, rule=rule, accounts=accounts, bands=shown.bands, weight=shown.weight
         )[rows]
-    own = rows[rows < len(found)]
-    held = iter(state.book.holdings(state.book.places(own + found.start)))
+    own = rows[rows < len(found.places)]
+    held = iter(state.book.holdings(found.places[own]))
     lot, entries = Fraction(scale.lot_size), []
     for row in rows.tolist():
-        if pool is not None and row == len(found):
+        if pool is not None and row == len(found.places):
             entries.append((pool_id(pool, market), pool.name, pool.inventory(market).lots))
         else:
             one = next(held)
@@ -170,24 +163,6 @@ def _terms(state: State, scale: MarketScale) -> tuple[ScoreRule, ranking.Rate]:
     num, den, is_inverse = scale.rate
     rate = ranking.Rate(mark_num=num, mark_den=den, is_inverse=is_inverse)
     return state.rules.score_rule(scale.money_units_per_asset), rate
-
-
-def _gathered(
-    columns: ranking.Columns, accounts: ranking.Accounts | None, rows: Int64
-) -> tuple[ranking.Columns, ranking.Accounts | None]:
-    """Gather rows of every column that an order reads, with the accounts they point into."""
-    given = {name: getattr(columns, name) for name in ranking.Columns.__dataclass_fields__}
-    taken = {name: column.take(rows) for name, column in given.items() if column is not None}
-    if accounts is None or columns.account is None:
-        return ranking.Columns(**taken), accounts
-    used = taken["account"]
-    own = used == ranking.OWN_MARGIN
-    codes, where = np.unique(used[~own], return_inverse=True)
-    taken["account"] = used.copy()
-    taken["account"][~own] = where.astype(np.uint32)
-    table = {name: getattr(accounts, name) for name in ranking.Accounts.__dataclass_fields__}
-    kept = {name: column.take(codes) for name, column in table.items() if column is not None}
-    return ranking.Columns(**taken), ranking.Accounts(**kept)
 
 
 def _joined(

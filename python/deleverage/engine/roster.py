@@ -136,9 +136,11 @@ class Roster:
         if len(accounts) <= _FOUND_SINGLY or not len(self.accounts):
             return [self.find_account(account) for account in accounts]
         wanted = pl.Series(accounts, dtype=pl.String)
-        places = self.accounts.search_sorted(wanted).clip(upper_bound=len(self.accounts) - 1)
+        places = self.accounts.search_sorted(wanted).to_numpy()
+        places = np.minimum(places, len(self.accounts) - 1)
         found = self.accounts.gather(places) == wanted
-        return [code if is_there else -1 for code, is_there in zip(places, found, strict=True)]
+        pairs = zip(places.tolist(), found.to_list(), strict=True)
+        return [code if is_there else -1 for code, is_there in pairs]
 
     def account(self, place: int) -> str:
         """Give the account of a place."""
@@ -157,10 +159,14 @@ class Roster:
     def places_of(self, account: str) -> Int64:
         """Give the places of an account, rising; none where it is unknown."""
         code = self.find_account(account)
-        if code < 0:
-            return np.empty(0, np.int64)
+        return self.places_of_codes(np.array([code] if code >= 0 else [], np.int64))
+
+    def places_of_codes(self, codes: Int64) -> Int64:
+        """Give the places of accounts by their codes, rising."""
         order, starts = self._by_owner
-        return order[starts[code] : starts[code + 1]]
+        parts = zip(starts[codes].tolist(), starts[codes + 1].tolist(), strict=True)
+        found = [order[start:stop] for start, stop in parts]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def find(self, position_id: str | int) -> Int64:
         """Give the places of a position: one, or two where a hedged part queues behind.

@@ -17,13 +17,15 @@ from deleverage.ranking import OWN_MARGIN, Columns
 
 __all__ = [
     "ACCOUNT_PREFIX",
+    "EQUITY",
     "MONEY",
     "credited",
+    "equities",
+    "gains",
     "grown",
     "is_true",
     "joined",
     "kept",
-    "left_queue",
     "profits",
     "rehashed",
     "root",
@@ -39,9 +41,11 @@ MONEY = ("entry_value", "margin", "maintenance_margin", "initial_margin", "open_
 """Columns of which a part that is closed takes its share."""
 ACCOUNT_PREFIX = "account "
 """Before the names of the account table's columns."""
+EQUITY = f"{ACCOUNT_PREFIX}equity"
+"""No column of a store: it follows from cash, rows and marks."""
 _ROW_TREE, _ACCOUNT_TREE = "rows level ", "accounts level "
 # What follows from the other columns and the marks is not hashed.
-_DERIVED = ("profit_lots", "profit_value", f"{ACCOUNT_PREFIX}equity")
+_DERIVED = ("profit_lots", "profit_value")
 
 
 def root(arrays: Arrays) -> str:
@@ -53,16 +57,14 @@ def credited(
     store: VersionedArrays,
     pools: NDArray[np.uint32],
     paid: Int64,
-    gained: Int64,
     released: Int64 | None = None,
 ) -> VersionedArrays:
-    """Add cash, to equities the cash and what positions gained, and release maintenance margin.
+    """Add cash to accounts, and release maintenance margin.
 
     Args:
         store: the arrays.
         pools: (k,) uint32 rows of the account table, or `OWN_MARGIN`.
         paid: (k,) int64 money units.
-        gained: (k,) int64 money units of unrealised profit.
         released: (k,) int64 money units of maintenance margin that closed parts had, or None.
     """
     arrays = store.read()
@@ -70,14 +72,13 @@ def credited(
     rows, where = np.unique(pools[held].astype(np.int64), return_inverse=True)
     if not len(rows):
         return store
-    cash, moved = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    cash = np.zeros(len(rows), np.int64)
     np.add.at(cash, where, paid[held])
-    np.add.at(moved, where, paid[held] + gained[held])
     put: Put = {}
-    for name, added in (("cash", cash), ("wallet_balance", cash), ("equity", moved)):
+    for name in ("cash", "wallet_balance"):
         full = f"{ACCOUNT_PREFIX}{name}"
         if full in arrays:
-            put[full] = (rows, arrays[full][rows] + added)
+            put[full] = (rows, arrays[full][rows] + cash)
     full = f"{ACCOUNT_PREFIX}maintenance_margin"
     if released is not None and full in arrays:
         less = np.zeros(len(rows), np.int64)
@@ -102,54 +103,14 @@ def joined(store: VersionedArrays, roster: Roster, places: Int64, market: str) -
         legs = roster.places_of(str(roster.accounts[owner]))
         legs = legs[roster.section[legs] // 2 == code]
         is_joint = roster.joint[legs]
-        theirs = arrays["slot"][legs]
-        own = arrays["lots"][theirs]
-        signed = np.sign(own) * arrays["entry_value"][theirs]
-        rows.append(theirs)
+        own = arrays["lots"][legs]
+        signed = np.sign(own) * arrays["entry_value"][legs]
+        rows.append(legs)
         lots.append(np.where(is_joint, own[is_joint].sum(), own))
         nets.append(np.where(is_joint, signed[is_joint].sum(), signed))
     where = np.concatenate(rows)
     columns = {"profit_lots": np.concatenate(lots), "profit_value": np.concatenate(nets)}
     return store.put({name: (where, column) for name, column in columns.items()})
-
-
-def left_queue(store: VersionedArrays, roster: Roster, places: Int64) -> VersionedArrays:
-    """Take rows out of their queues: they change places with the last ones there.
-
-    Args:
-        store: the arrays.
-        roster: who holds what.
-        places: (k,) int64; what is out already stays where it is.
-    """
-    arrays = store.read()
-    first, second, lives, counts = [], [], [], []
-    for number in np.unique(roster.section[places]).tolist():
-        start = int(roster.starts[number])
-        stop = start + int(arrays["live"][number])
-        rows = arrays["slot"][places[roster.section[places] == number]]
-        rows = np.sort(rows[rows < stop])
-        kept_stop = stop - len(rows)
-        tail = np.setdiff1d(np.arange(kept_stop, stop), rows, assume_unique=True)
-        first.append(rows[rows < kept_stop])
-        second.append(tail)
-        lives.append(number)
-        counts.append(kept_stop - start)
-    if not lives:
-        return store
-    shortened = store.put({"live": (np.array(lives), np.array(counts))})
-    return _swapped(shortened, np.concatenate(first), np.concatenate(second))
-
-
-def _swapped(store: VersionedArrays, first: Int64, second: Int64) -> VersionedArrays:
-    """Exchange rows pair by pair."""
-    if not len(first):
-        return store
-    arrays = store.read()
-    rows, others = np.concatenate([first, second]), np.concatenate([second, first])
-    names = (*row_columns(arrays), "place", "stamp")
-    put: Put = {name: (rows, arrays[name][others]) for name in names}
-    put["slot"] = (arrays["place"][others], rows)
-    return store.put(put)
 
 
 def rehashed(
@@ -177,7 +138,7 @@ def grown(arrays: Arrays) -> dict[str, NDArray[np.uint8]]:
     """Hash everything; gives the levels of both trees by name."""
     accounts = [len(array) for name, array in arrays.items() if name.startswith(ACCOUNT_PREFIX)]
     return {
-        **tree.grow(_ROW_TREE, len(arrays["slot"]), _RowBytes(arrays)),
+        **tree.grow(_ROW_TREE, len(arrays["lots"]), _RowBytes(arrays)),
         **tree.grow(_ACCOUNT_TREE, max(accounts, default=0), _AccountBytes(arrays)),
     }
 
@@ -191,8 +152,7 @@ def is_true(arrays: Arrays, written: Changes) -> bool:
     """
     nothing = (np.empty(0, np.int64), None)
     rows, accounts = _RowBytes(arrays), _AccountBytes(arrays)
-    moved = [arrays["place"][written.get(name, nothing)[0]] for name in rows.names]
-    places = np.concatenate([*moved, written.get("slot", nothing)[0]])
+    places = np.concatenate([nothing[0], *(written.get(name, nothing)[0] for name in rows.names)])
     owners = np.concatenate([nothing[0], *(written.get(n, nothing)[0] for n in accounts.names)])
     return tree.is_true(
         _ROW_TREE, arrays, written, np.unique(places // tree.BLOCK), rows
@@ -213,7 +173,7 @@ class _RowBytes:
         self.names = [name for name in row_columns(arrays) if name not in _DERIVED]
 
     def __call__(self, blocks: Int64) -> NDArray[np.uint8]:
-        return _blocks(self._arrays, self.names, blocks, self._arrays["slot"])
+        return _blocks(self._arrays, self.names, blocks)
 
 
 class _AccountBytes:
@@ -225,7 +185,7 @@ class _AccountBytes:
         self.names = [name for name in names if name not in _DERIVED]
 
     def __call__(self, blocks: Int64) -> NDArray[np.uint8]:
-        return _blocks(self._arrays, self.names, blocks, None)
+        return _blocks(self._arrays, self.names, blocks)
 
 
 def wide_sum(numbers: Int64) -> int:
@@ -233,15 +193,13 @@ def wide_sum(numbers: Int64) -> int:
     return (int((numbers >> 32).sum()) << 32) + int((numbers & 0xFFFFFFFF).sum())
 
 
-def _blocks(
-    arrays: Arrays, names: Sequence[str], blocks: Int64, slots: Int64 | None
-) -> NDArray[np.uint8]:
+def _blocks(arrays: Arrays, names: Sequence[str], blocks: Int64) -> NDArray[np.uint8]:
     """Give the bytes of blocks: for each row its columns as int64, zeros beyond the last row."""
     count = len(arrays[names[0]]) if names else 0
     places = (blocks[:, None] * tree.BLOCK + np.arange(tree.BLOCK)).reshape(-1)
     is_there = places < count
     matrix = np.zeros((len(places), max(len(names), 1)), np.int64)
-    rows = places[is_there] if slots is None else slots[places[is_there]]
+    rows = places[is_there]
     for number, name in enumerate(names):
         # An id of 64 bits keeps its bits.
         matrix[is_there, number] = arrays[name][rows].astype(np.int64)
@@ -261,6 +219,43 @@ def kept(amounts: Int64, before: Int64, after: Int64) -> Int64:
         for value, lots, left in zip(amounts.tolist(), before.tolist(), after.tolist(), strict=True)
     ]
     return np.array(found, np.int64)
+
+
+def gains(arrays: Arrays, starts: Int64, scales: Sequence[MarketScale], places: Int64) -> Int64:
+    """Give the unrealised profit of rows of many markets, as `profits` does.
+
+    Args:
+        arrays: of the rows.
+        starts: where each section starts.
+        scales: the markets at their marks, by code.
+        places: (k,) int64, rising.
+    """
+    found = [np.empty(0, np.int64)]
+    ends = np.searchsorted(places, starts[::2])
+    for scale, first, end in zip(scales, ends[:-1], ends[1:], strict=True):
+        rows = places[first:end]
+        found.append(profits(scale, arrays["lots"][rows], arrays["entry_value"][rows]))
+    return np.concatenate(found)
+
+
+def equities(arrays: Arrays, starts: Int64, scales: Sequence[MarketScale]) -> Int64 | None:
+    """Give the equity of every account: its cash and the profits of the rows that it judges.
+
+    Args:
+        arrays: rows and the account table.
+        starts: where each section starts.
+        scales: the markets at their marks, by code.
+
+    Returns:
+        (m,) int64 money units, or None where no rule reads equities.
+    """
+    cash = arrays.get(f"{ACCOUNT_PREFIX}cash")
+    if cash is None:
+        return None
+    found: Int64 = cash.copy()
+    judged = np.flatnonzero(arrays["account"] != OWN_MARGIN)
+    np.add.at(found, arrays["account"][judged], gains(arrays, starts, scales, judged))
+    return found
 
 
 def profits(scale: MarketScale, lots: Int64, entry_value: Int64) -> Int64:

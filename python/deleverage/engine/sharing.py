@@ -46,12 +46,11 @@ def charges(
     barred = state.book.roster.places_of(account)
     for side in SIDES:
         found = state.book.side(market, side)
-        here = state.book.places(found.start + np.arange(len(found)))
         lots, entry = found.columns.lots, found.columns.entry_value
         is_by_size = rule is Sharing.HOLDERS_CHARGE
         weight = np.abs(lots) if is_by_size else np.maximum(profits(scale, lots, entry), 0)
-        places.append(here)
-        weights.append(np.where(np.isin(here, barred), 0, weight))
+        places.append(found.places)
+        weights.append(np.where(np.isin(found.places, barred), 0, weight))
     order = np.concatenate(places)
     weight = np.concatenate(weights)
     cap = np.full(len(order), _MOST) if rule is Sharing.HOLDERS_CHARGE else weight

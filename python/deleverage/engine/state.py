@@ -18,6 +18,7 @@ from deleverage.backstop.liquidation import Gate, Liquidation
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.trigger import Arm, Status, StopReading, Trigger
 from deleverage.backstop.waterfall import Waterfall
+from deleverage.engine.keeping import Terms
 from deleverage.engine.positions import Positions
 from deleverage.engine.roster import SIDES
 from deleverage.errors import InputError, StateError, VenueError
@@ -231,6 +232,15 @@ class State:
         if self.venue is None:
             raise StateError("engine: expected a loaded book, got none; load one first")
         return self.venue
+
+    @property
+    def terms(self) -> Terms:
+        """What queues are ordered by now.
+
+        Raises:
+            StateError: no book is loaded.
+        """
+        return Terms(self.rules, tuple(self.scales.values()))
 
     def scale(self, market: str) -> MarketScale:
         """Give a market at its mark.

@@ -18,6 +18,7 @@ import polars as pl
 from deleverage import ranking
 from deleverage.backstop.trigger import StopReading
 from deleverage.engine import Choices, Commands, Engine, Frames, State
+from deleverage.engine.positions import Side
 from deleverage.errors import InvariantError
 from deleverage.lab.bench_cases import CASES, subject_of
 from deleverage.lab.bench_report import Goal, Measurement, measured
@@ -95,7 +96,8 @@ class _Pairs:
         engine, name = self._engine, f"cut {self._count}"
         self._count += 1
         engine.liquidate(name, str(self._book.position_id[one.row]), at=self._count)
-        theirs = milliseconds(lambda: self._select(one.lots))
+        side = engine.state.book.side(self._market, "short")
+        theirs = milliseconds(lambda: self._select(side, one.lots))
         start = time.perf_counter_ns()
         plan = engine.plan(name)
         engine.commit(plan)
@@ -105,11 +107,9 @@ class _Pairs:
         (row,) = self._journal.entries(engine.head.sequence - 1)
         return ours, theirs + milliseconds(lambda: self._bare.execute(_INSERT, row))
 
-    def _select(self, lots: int) -> object:
-        """Select what a cut of these lots takes, on the engine's own rows."""
-        state = self._engine.state
-        side = state.book.side(self._market, "short")
-        num, den, is_inverse = state.scale(self._market).rate
+    def _select(self, side: Side, lots: int) -> object:
+        """Select what a cut of these lots takes, with nothing kept."""
+        num, den, is_inverse = self._engine.state.scale(self._market).rate
         return ranking.select(
             side.columns,
             ranking.Rate(mark_num=num, mark_den=den, is_inverse=is_inverse),
