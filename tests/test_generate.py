@@ -310,31 +310,38 @@ def test_a_curve_goes_through_its_knots() -> None:
 def test_ranks_are_handed_out_in_order() -> None:
     """Rising values follow the order of a latent column; even shares do so in each class."""
     latent = np.array([0.3, -1.0, 2.0, 0.1])
-    size = np.arange(400.0)
+    generator = np.random.default_rng(0)
 
     assert matched(np.array([1, 2, 3, 4]), latent).tolist() == [3, 1, 4, 2]
-    assert even(latent).tolist() == [0.625, 0.125, 0.875, 0.375]
-    shares = even(np.sin(size), size)
-    assert np.bincount((shares * 20).astype(int)).tolist() == [20] * 20
-    assert abs(np.corrcoef(shares, size)[0, 1]) < 0.05
+    assert (even(generator, latent) * 4).astype(int).tolist() == [2, 0, 3, 1]
+
+
+def test_shares_are_even_whatever_the_size() -> None:
+    """Each n-th has one share, tails too; the largest twenty span the range, the next forty too."""
+    generator = np.random.default_rng(1)
+    size = np.arange(4_000.0)
+    shares = even(generator, size, size)
+
+    assert sorted((shares * 4_000).astype(int).tolist()) == list(range(4_000))
+    for members in (shares[-20:], shares[-60:-20]):
+        even_steps = (np.arange(len(members)) + 0.5) / len(members)
+        assert np.abs(np.sort(members) - even_steps).max() < 0.05
 
 
 def test_a_joint_table_meets_all_three_columns() -> None:
-    """Size, product and ratio each keep their own percentiles."""
+    """Size, product and ratio each keep their own percentiles; the product's are exact."""
     generator = np.random.default_rng(0)
     size = np.exp(generator.normal(0, 1.0, 40_000))
     ratio = Curve.through([(0.01, 0.1), (0.5, 1.0), (0.99, 10.0)])
     product = Curve.through([(0.01, 0.05), (0.5, 1.0), (0.99, 20.0)])
     joint = fit_joint(size, product, ratio, correlation=-0.2)
-    spread = even(generator.random(40_000), size)
-    found = joint.ratios(size, spread, generator.random(40_000))
+    spread = even(generator, generator.random(40_000), size)
+    shares = (np.arange(40_000) + 0.5) / 40_000
+    found = joint.values(size, spread, generator.random(40_000), shares)
+    middle = np.array([0.1, 0.5, 0.9])
 
-    for shares, column, curve in (
-        ((0.1, 0.5, 0.9), found, ratio),
-        ((0.1, 0.5, 0.9), found * size, product),
-    ):
-        expected = curve.at(np.array(shares))
-        assert np.quantile(column, shares) / expected == pytest.approx(1, rel=0.06)
+    assert np.sort(found).tolist() == product.at(shares).tolist()
+    assert np.quantile(found / size, middle) / ratio.at(middle) == pytest.approx(1, rel=0.06)
 
 
 @given(st.integers(0, 2**32), st.integers(2, 12))
