@@ -231,7 +231,7 @@ def test_a_single_part_is_a_table_by_itself(small: Dump) -> None:
 
 
 def test_the_published_size_has_the_published_aggregates(published_size: Dump) -> None:
-    """At the published size nine in ten aggregates are met within 5 %, and all of the main ones."""
+    """At the published size most aggregates are met within 5 %, and all of the main ones."""
     found = aggregates(published_size)
     ratio = dict(found.select("aggregate", "ratio").iter_rows())
     main = [
@@ -241,13 +241,33 @@ def test_the_published_size_has_the_published_aggregates(published_size: Dump) -
         *("fills an account, mean", "fills an account, p99", "notional an account, p50"),
         *("notional an account, p90", "notional of the top 10 accounts", "Gini of notional"),
         *("notional of the top 100 accounts", "leverage an account, p50", "account value, p50"),
+        *("account value, p99.9", "account value, largest", "profit an account, p99.9"),
+        *("profit an account, largest", "profit of those", "profit a fill, %, median"),
         *("leverage an account, p95", "share of shorts in BTC", "profit an account, p50"),
         *("markets in the first burst", "burst of rank 1, fills", "notional of the top 5 markets"),
     ]
 
     assert {name: ratio[name] for name in main if abs(ratio[name] - 1) > 0.05} == {}
-    assert sum(abs(one - 1) <= 0.05 for one in ratio.values()) / len(ratio) > 0.8
+    assert sum(abs(one - 1) <= 0.05 for one in ratio.values()) / len(ratio) > 0.85
     assert len(ratio) == found.height > 150
+
+
+def test_what_scatters_is_centred_on_what_was_published(tmp_path: Path) -> None:
+    """Over five seeds nine in ten medians are within 5 %; of those that hang on luck none is far.
+
+    A single seed scatters most where few positions decide: in small markets and in far tails.
+    """
+    frames = [
+        aggregates(
+            generate_dump(tmp_path / str(seed), Request(positions=facts.POSITIONS, seed=seed))
+        )
+        for seed in range(5)
+    ]
+    middle = pl.concat(frames).group_by("aggregate").agg(pl.col("ratio").median())
+    missed = middle.filter((pl.col("ratio") - 1).abs() > 0.05)
+
+    assert missed.height / middle.height < 0.1
+    assert missed.filter(~pl.col("ratio").is_between(0.7, 1.4)).rows() == []
 
 
 @pytest.mark.parametrize(
@@ -442,6 +462,35 @@ def test_a_dump_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         Dump.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "row", "value", "says"),
+    [
+        ("event", 4, 0, "column event, row 4: expected a number that no other row has, got 0"),
+        ("time", 4, 1, "column time, row 4: expected one not before the event before, got 1"),
+        ("market", 3, "", "column market, row 3: expected a name, got"),
+        ("side", 2, "up", "column side, row 2: expected long or short, got up"),
+        ("qty", 1, Decimal(0), "column qty, row 1: expected a number above zero, got 0"),
+        ("qty", 1, None, "column qty, row 1: expected a number above zero, got null"),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused_by_name(
+    column: str, row: int, value: object, says: str, tmp_path: Path
+) -> None:
+    """What no bankruptcy can be is one error with file, column, row and value."""
+    generate_dump(tmp_path / "dump", Request(positions=1_000, markets=2))
+    path = tmp_path / "dump/bankruptcies.parquet"
+    frame = pl.read_parquet(path).cast({"market": pl.String, "side": pl.String})
+    values = frame[column].to_list()
+    values[row] = value
+    changed = pl.Series(column, values, dtype=frame.schema[column])
+    frame.with_columns(changed).write_parquet(path)
+    with pytest.raises(InputError, match=f"bankruptcies.parquet: {says}"):
+        Dump.open(tmp_path / "dump")
+    frame.with_columns(qty=pl.lit("much")).write_parquet(path)
+    with pytest.raises(InputError, match="column qty: expected a number above zero, got type Str"):
+        Dump.open(tmp_path / "dump")
+
+
 def test_the_vaults_stand_for_their_share() -> None:
     """The bankrupt side is the two published vaults and a rest, by notional."""
     world = settle_world(Request(positions=10_000))
@@ -473,5 +522,6 @@ def test_the_command_says_what_it_overwrites(tmp_path: Path, capsysbinary: Captu
 
     assert (2, b"") == (refused.code, refused.out)
     assert "new or empty" in refused.err
+    assert "--overwrite" in refused.err
     assert 0 == done.code
     assert "is overwritten" in done.err

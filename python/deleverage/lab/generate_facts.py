@@ -97,16 +97,16 @@ TOP_MARKETS = (
 # Fitted to the totals and to the published percentiles of all 162. What is drawn scatters about
 # this, so it is less spread than those percentiles: a small market's notional is mostly far below
 # its mean, which a few large positions make.
-OTHER_FILLS = ((1, 1_470), (7.1, 287), (31.25, 137), (71.5, 45.5), (111.75, 15.2), (152, 1))
+OTHER_FILLS = ((1, 1_470), (7.1, 291), (31.25, 137), (71.5, 45.5), (111.75, 15.2), (152, 1))
 OTHER_NOTIONAL = (
     (1, 27.2e6),
     (3, 20.5e6),
-    (7.1, 9.2e6),
+    (7.1, 9.3e6),
     (20, 4.4e6),
     (31.25, 2.05e6),
-    (50, 0.70e6),
-    (71.5, 118e3),
-    (111.75, 118e3),
+    (50, 0.71e6),
+    (71.5, 120e3),
+    (111.75, 120e3),
     (152, 30_000.0),
 )
 
@@ -187,7 +187,7 @@ LEVERAGE = (
     (0.00002, 0.0005),
     (0.01, 0.003),
     (0.05, 0.006),
-    (0.10, 0.054),
+    (0.10, 0.053),
     (0.25, 0.161),
     (0.50, 0.434),
     (0.75, 0.989),
@@ -198,7 +198,7 @@ LEVERAGE = (
     (1 - 0.5 / ADL_ACCOUNTS, 33.2e6),
 )
 """Mean notional of an account's fills over its account value (not a leverage setting); published
-percentiles, the 10th and those from the 95th on fitted."""
+percentiles, those from the 95th on fitted."""
 
 LOSERS = 107 / ADL_ACCOUNTS
 """Share of deleveraged accounts without a realised profit."""

@@ -5,6 +5,7 @@ the rows can then be drawn block by block without looking at each other.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +156,7 @@ def settle_world(request: Request) -> World:
     generator = np.random.default_rng([request.seed, 0])
     scale = request.positions / facts.POSITIONS
     bursts = burst_times()
-    fills, notional = _market_totals(request.markets)
+    fills, _ = _market_totals(request.markets)
     struck = len(fills)
     blocks = max(round(request.positions / BLOCK), 1)
     shares = _number_shares(struck)
@@ -171,8 +172,7 @@ def settle_world(request: Request) -> World:
     others = Counts.of(_holders(rest, shares), shares)
     burst_odds = share_out(generator, fills, bursts)
     order = np.arange(len(bursts.seconds))
-    samples = [_sample(struck, trial) for trial in range(_TRIALS)]
-    relative = Curve.through(facts.RELATIVE_PROFIT)
+    market_odds, cash_of, profit_of = _fitted(request.markets)
     tenths = np.rint(bursts.seconds * 10).astype(np.int64)
     return World(
         request=request,
@@ -182,17 +182,26 @@ def settle_world(request: Request) -> World:
         hit=hit,
         others=others,
         singles=rest - others.total,
-        market_odds=fit_markets(fills, notional, samples),
+        market_odds=market_odds,
         other_odds=_other_odds(fills, request.markets),
         burst_odds=burst_odds,
         times=facts.FIRST_LIQUIDATION + tenths * (_SECOND // 10),
         snapshot_of=order * request.snapshots // len(order),
         notional=Curve.through(facts.ACCOUNT_NOTIONAL),
         leverage=Curve.through(facts.LEVERAGE),
-        profit=relative,
-        cash_of=_cash_of(samples[0]),
-        profit_of=_profit_of(samples[0], relative),
+        profit=Curve.through(facts.RELATIVE_PROFIT),
+        cash_of=cash_of,
+        profit_of=profit_of,
     )
+
+
+@lru_cache(maxsize=4)
+def _fitted(markets: int) -> tuple[Floats, Joint, Joint]:
+    """The odds of markets, of cash and of profit: the same for every size and seed."""
+    fills, notional = _market_totals(markets)
+    samples = [_sample(len(fills), trial) for trial in range(_TRIALS)]
+    odds = fit_markets(fills, notional, samples)
+    return odds, _cash_of(samples[0]), _profit_of(samples[0])
 
 
 def _number_shares(markets: int) -> list[float]:
@@ -268,11 +277,12 @@ def _cash_of(sample: Sample) -> Joint:
     )
 
 
-def _profit_of(sample: Sample, relative: Curve) -> Joint:
+def _profit_of(sample: Sample) -> Joint:
     """Profit by an account's notional.
 
     Published is the mean over fills; over notional it is less, as larger positions gained less.
     """
+    relative = Curve.through(facts.RELATIVE_PROFIT)
     weighted = Curve(odds=relative.odds, heights=relative.heights + np.log(_WEIGHTED))
     return fit_joint(
         sample.money,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deleverage.errors import InputError
 from deleverage.lab import metrics
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay import REQUEST, STATE, read_results
+from deleverage.lab.replay import REQUEST, STATE, parts_of, read_results
 from deleverage.lab.replay_event import COVERED
 
 __all__ = ["NAKED", "RUN_SUMMARY", "RUN_WAVES", "RunStory", "read_run"]
@@ -170,8 +170,7 @@ def _request(directory: Path) -> Mapping[str, object]:
 
 def _fills(directory: Path, columns: list[str]) -> pl.LazyFrame:
     """The fills of a run, not read yet."""
-    parts = sorted((directory / "fills").glob("*.parquet"))
-    return pl.scan_parquet(parts).select(columns)
+    return pl.scan_parquet(parts_of(directory, "fills")).select(columns)
 
 
 def _cut(directory: Path, events: pl.DataFrame) -> pl.DataFrame:
