@@ -71,6 +71,8 @@ def write_run_report(run: Path, *, dump: Path | None, output: Path, png: Path | 
     story = read_run(run, dump=dump)
     again = f"deleverage report {run.name}" + (f" --dump {dump.name}" if dump else "")
     page = run_html(story, command=again)
+    if story.missing:
+        say(f"{run}: cut off, {story.missing} bankruptcies are left; the same replay goes on")
     return _written(
         page,
         output,

@@ -88,9 +88,11 @@ def _opening(story: RunStory) -> str:
         if story.pool.height
         else "No insurance pool is carried along: everything is deleveraged."
     )
+    cut_off = f" The replay was cut off: {story.missing:,} more are not in it."
     return (
         f"{events:,} bankruptcies in {waves} waves are closed against the other side. The queue "
         f"and the price are those of: {venues}. Who is cut is decided by: {policies}. {pool}"
+        f"{cut_off if story.missing else ''}"
     )
 
 
