@@ -14,7 +14,7 @@ from deleverage import Venue
 from deleverage.errors import InputError
 from deleverage.lab.pictures import PICTURES, png, svg
 from deleverage.lab.pictures_style import gather_lines, scale_of
-from deleverage.lab.report import report_html, report_pictures
+from deleverage.lab.report import report_html, report_pictures, spread_of
 from deleverage.lab.report_words import CAPTIONS, MEASURES
 from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_course import Course
@@ -203,6 +203,16 @@ def test_pictures_are_written_as_png(pair: list[Simulation], tmp_path: Path) -> 
 
     assert [path.stem for path in paths] == list(PICTURES)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_sentence_tells_apart_what_is_printed_apart() -> None:
+    """Whoever shares the printed figure of an end is named with it; one figure has no ends."""
+    values = [0.50001, None, 0.49999, 0.9]
+
+    assert spread_of("part", ["a", "b", "c", "d"], values) == (
+        "part: from 0.500 (a, c) to 0.900 (d)."
+    )
+    assert spread_of("part", ["a", "b"], [0.10001, 0.1]) == "part: 0.100 under every policy."
 
 
 def test_the_command_writes_page_and_pictures(capsysbinary: Capture, tmp_path: Path) -> None:
