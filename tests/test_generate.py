@@ -1,6 +1,5 @@
 """The synthetic venue: the same from its seed, whole by itself, like what was published."""
 
-import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from commandline import call
 from deleverage import Snapshot, Venue, plan
 from deleverage.errors import InputError
 from deleverage.lab import generate_facts as facts
-from deleverage.lab.dump import MANIFEST, Dump, positions_folder
+from deleverage.lab.dump import MANIFEST, Dump
 from deleverage.lab.generate import Request, generate_dump
 from deleverage.lab.generate_aggregates import aggregates
 from deleverage.lab.generate_bursts import burst_times
@@ -231,7 +230,7 @@ def test_a_single_part_is_a_table_by_itself(small: Dump) -> None:
 
 
 def test_the_published_size_has_the_published_aggregates(published_size: Dump) -> None:
-    """At the published size nine in ten aggregates are met within 5 %, and all of the main ones."""
+    """At the published size most aggregates are met within 5 %, and all of the main ones."""
     found = aggregates(published_size)
     ratio = dict(found.select("aggregate", "ratio").iter_rows())
     main = [
@@ -241,13 +240,33 @@ def test_the_published_size_has_the_published_aggregates(published_size: Dump) -
         *("fills an account, mean", "fills an account, p99", "notional an account, p50"),
         *("notional an account, p90", "notional of the top 10 accounts", "Gini of notional"),
         *("notional of the top 100 accounts", "leverage an account, p50", "account value, p50"),
+        *("account value, p99.9", "account value, largest", "profit an account, p99.9"),
+        *("profit an account, largest", "profit of those", "profit a fill, %, median"),
         *("leverage an account, p95", "share of shorts in BTC", "profit an account, p50"),
         *("markets in the first burst", "burst of rank 1, fills", "notional of the top 5 markets"),
     ]
 
     assert {name: ratio[name] for name in main if abs(ratio[name] - 1) > 0.05} == {}
-    assert sum(abs(one - 1) <= 0.05 for one in ratio.values()) / len(ratio) > 0.8
+    assert sum(abs(one - 1) <= 0.05 for one in ratio.values()) / len(ratio) > 0.85
     assert len(ratio) == found.height > 150
+
+
+def test_what_scatters_is_centred_on_what_was_published(tmp_path: Path) -> None:
+    """Over five seeds nine in ten medians are within 5 %; of those that hang on luck none is far.
+
+    A single seed scatters most where few positions decide: in small markets and in far tails.
+    """
+    frames = [
+        aggregates(
+            generate_dump(tmp_path / str(seed), Request(positions=facts.POSITIONS, seed=seed))
+        )
+        for seed in range(5)
+    ]
+    middle = pl.concat(frames).group_by("aggregate").agg(pl.col("ratio").median())
+    missed = middle.filter((pl.col("ratio") - 1).abs() > 0.05)
+
+    assert missed.height / middle.height < 0.1
+    assert missed.filter(~pl.col("ratio").is_between(0.7, 1.4)).rows() == []
 
 
 @pytest.mark.parametrize(
@@ -310,31 +329,38 @@ def test_a_curve_goes_through_its_knots() -> None:
 def test_ranks_are_handed_out_in_order() -> None:
     """Rising values follow the order of a latent column; even shares do so in each class."""
     latent = np.array([0.3, -1.0, 2.0, 0.1])
-    size = np.arange(400.0)
+    generator = np.random.default_rng(0)
 
     assert matched(np.array([1, 2, 3, 4]), latent).tolist() == [3, 1, 4, 2]
-    assert even(latent).tolist() == [0.625, 0.125, 0.875, 0.375]
-    shares = even(np.sin(size), size)
-    assert np.bincount((shares * 20).astype(int)).tolist() == [20] * 20
-    assert abs(np.corrcoef(shares, size)[0, 1]) < 0.05
+    assert (even(generator, latent) * 4).astype(int).tolist() == [2, 0, 3, 1]
+
+
+def test_shares_are_even_whatever_the_size() -> None:
+    """Each n-th has one share, tails too; the largest twenty span the range, the next forty too."""
+    generator = np.random.default_rng(1)
+    size = np.arange(4_000.0)
+    shares = even(generator, size, size)
+
+    assert sorted((shares * 4_000).astype(int).tolist()) == list(range(4_000))
+    for members in (shares[-20:], shares[-60:-20]):
+        even_steps = (np.arange(len(members)) + 0.5) / len(members)
+        assert np.abs(np.sort(members) - even_steps).max() < 0.05
 
 
 def test_a_joint_table_meets_all_three_columns() -> None:
-    """Size, product and ratio each keep their own percentiles."""
+    """Size, product and ratio each keep their own percentiles; the product's are exact."""
     generator = np.random.default_rng(0)
     size = np.exp(generator.normal(0, 1.0, 40_000))
     ratio = Curve.through([(0.01, 0.1), (0.5, 1.0), (0.99, 10.0)])
     product = Curve.through([(0.01, 0.05), (0.5, 1.0), (0.99, 20.0)])
     joint = fit_joint(size, product, ratio, correlation=-0.2)
-    spread = even(generator.random(40_000), size)
-    found = joint.ratios(size, spread, generator.random(40_000))
+    spread = even(generator, generator.random(40_000), size)
+    shares = (np.arange(40_000) + 0.5) / 40_000
+    found = joint.values(size, spread, generator.random(40_000), shares)
+    middle = np.array([0.1, 0.5, 0.9])
 
-    for shares, column, curve in (
-        ((0.1, 0.5, 0.9), found, ratio),
-        ((0.1, 0.5, 0.9), found * size, product),
-    ):
-        expected = curve.at(np.array(shares))
-        assert np.quantile(column, shares) / expected == pytest.approx(1, rel=0.06)
+    assert np.sort(found).tolist() == product.at(shares).tolist()
+    assert np.quantile(found / size, middle) / ratio.at(middle) == pytest.approx(1, rel=0.06)
 
 
 @given(st.integers(0, 2**32), st.integers(2, 12))
@@ -401,40 +427,6 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "papers/thesis.txt").read_text() == "years of work"
 
 
-def test_a_dump_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    """A dump whose writing was cut off, or with a missing or broken table, does not open."""
-    place = tmp_path / "dump"
-    dump = generate_dump(place, Request(positions=1_000, markets=2))
-    manifest = json.loads((place / MANIFEST).read_text())
-    with pytest.raises(InputError, match="expected positions of snapshot 7"):
-        dump.positions(7)
-    with pytest.raises(InputError, match="expected accounts"):
-        dump.accounts(7)
-    with pytest.raises(InputError, match="expected marks of snapshot 0 at 1"):
-        dump.marks_at(0, 1)
-    (positions_folder(place, 0, "BTC") / "part-00000.parquet").write_bytes(b"no table")
-    with pytest.raises(InputError, match="expected whole parts"):
-        dump.positions(0, "BTC")
-    (place / "marks.parquet").unlink()
-    with pytest.raises(InputError, match=r"marks\.parquet: expected a file"):
-        Dump.open(place)
-    dump.markets.drop("kind").write_parquet(place / "markets.parquet")
-    with pytest.raises(InputError, match="expected a column kind"):
-        Dump.open(place)
-    for broken, says in (
-        ({**manifest, "complete": False}, "cut off"),
-        ({**manifest, "layout": 99}, "layout 1"),
-    ):
-        (place / MANIFEST).write_text(json.dumps(broken))
-        with pytest.raises(InputError, match=says):
-            Dump.open(place)
-    (place / MANIFEST).write_text("{")
-    with pytest.raises(InputError, match="expected JSON"):
-        Dump.open(place)
-    with pytest.raises(InputError, match=r"expected a dump with dump\.json"):
-        Dump.open(tmp_path)
-
-
 def test_the_vaults_stand_for_their_share() -> None:
     """The bankrupt side is the two published vaults and a rest, by notional."""
     world = settle_world(Request(positions=10_000))
@@ -466,5 +458,6 @@ def test_the_command_says_what_it_overwrites(tmp_path: Path, capsysbinary: Captu
 
     assert (2, b"") == (refused.code, refused.out)
     assert "new or empty" in refused.err
+    assert "--overwrite" in refused.err
     assert 0 == done.code
     assert "is overwritten" in done.err

@@ -1,6 +1,7 @@
 """Replay: every bankruptcy once, in order, whatever interrupts it; equal to plain plans."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from deleverage.lab.generate import Request, generate_dump
 from deleverage.lab.replay import POLICIES, read_results, replay
 from deleverage.lab.replay_event import EVENTS, FILLS, METRICS
 from deleverage.lab.replay_policy import Share
+from deleverage.lab.report_run import read_run
 from replays import assert_same, results, step
 
 Capture = pytest.CaptureFixture[bytes]
@@ -315,6 +317,37 @@ def test_another_run_is_not_touched(dump: Dump, tmp_path: Path) -> None:
     (run / "state.jsonl").write_text("{}\n")
     with pytest.raises(StateError, match="line 1"):
         replay(dump, run, venues=[bitmex])
+
+
+def test_a_dump_without_an_event_is_an_empty_run(dump: Dump, tmp_path: Path) -> None:
+    """Nothing happened: nothing is planned, every table is empty, and there is no story to tell."""
+    shutil.copytree(dump.directory, tmp_path / "dump")
+    path = tmp_path / "dump/bankruptcies.parquet"
+    pl.read_parquet(path).head(0).write_parquet(path)
+    run = replay(Dump.open(tmp_path / "dump"), tmp_path / "run", venues=[Venue.load("bitmex")])
+
+    assert (0, 0) == (run.events, run.rows)
+    assert read_results(tmp_path / "run", "fills").height == 0
+    with pytest.raises(InputError, match="at least one event"):
+        read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("table", ["fills", "events", "metrics"])
+def test_a_run_that_lost_a_part_is_refused(table: str, whole: Path, tmp_path: Path) -> None:
+    """A part that is broken, or gone though it is done, is named; no sum is made without it."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    part = min((run / table).glob("*.parquet"))
+    part.write_bytes(b"no table")
+    with pytest.raises(InputError, match=f"{part.name}: expected whole Parquet"):
+        read_results(run, table)
+    with pytest.raises(InputError, match=f"{part.name}: expected whole Parquet"):
+        read_run(run)
+    part.unlink()
+    with pytest.raises(InputError, match=f"{part.name}: expected the part that state.jsonl"):
+        read_results(run, table)
+    with pytest.raises(InputError, match="replay into a new directory"):
+        read_run(run)
 
 
 def test_what_cannot_be_replayed_is_refused(dump: Dump, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from deleverage import Venue
 from deleverage.errors import InputError
 from deleverage.lab.pictures import PICTURES, png, svg
 from deleverage.lab.pictures_style import gather_lines, scale_of
-from deleverage.lab.report import report_html, report_pictures
+from deleverage.lab.report import report_html, report_pictures, spread_of
 from deleverage.lab.report_words import CAPTIONS, MEASURES
 from deleverage.lab.simulate import Simulation, simulate
 from deleverage.lab.simulate_course import Course
@@ -205,8 +205,18 @@ def test_pictures_are_written_as_png(pair: list[Simulation], tmp_path: Path) -> 
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
+def test_a_sentence_tells_apart_what_is_printed_apart() -> None:
+    """Whoever shares the printed figure of an end is named with it; one figure has no ends."""
+    values = [0.50001, None, 0.49999, 0.9]
+
+    assert spread_of("part", ["a", "b", "c", "d"], values) == (
+        "part: from 0.500 (a, c) to 0.900 (d)."
+    )
+    assert spread_of("part", ["a", "b"], [0.10001, 0.1]) == "part: 0.100 under every policy."
+
+
 def test_the_command_writes_page_and_pictures(capsysbinary: Capture, tmp_path: Path) -> None:
-    """`report` writes the page that it says how to write again; a bad place is one clear error."""
+    """`report` writes the page that it says how to write again."""
     path = tmp_path / "page.html"
     words = ("report", "--accounts", "40", "--policy", "queue", "-o")
     done = call(capsysbinary, *words, path, "--png", tmp_path / "png", "--compare")
@@ -218,4 +228,32 @@ def test_the_command_writes_page_and_pictures(capsysbinary: Capture, tmp_path: P
     )
     assert 'id="compare"' in text
     assert len(list((tmp_path / "png").iterdir())) == len(PICTURES)
-    assert call(capsysbinary, *words, tmp_path / "no" / "page.html").code == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("no/page.html", "that exists; make it"),
+        ("page.pdf", "expected a file that ends in .html or .htm, got the suffix '.pdf'"),
+        ("-", "expected a file that ends in .html or .htm, got the suffix ''"),
+        ("folder.html", "got a directory"),
+        ("page.html --png taken", "--png taken: expected a directory, got a file"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_refused_first(
+    place: str,
+    says: str,
+    capsysbinary: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A place that takes no page is named before anything is simulated; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "taken").write_text("years of work", encoding="utf-8")
+    monkeypatch.setattr("deleverage.cli.report.played", None)
+    refused = call(capsysbinary, "report", "--policy", "queue", "-o", *place.split())
+
+    assert (2, b"") == (refused.code, refused.out)
+    assert says in refused.err
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.html", "taken"}

@@ -1,5 +1,6 @@
 """The report on a run: figures worked out plainly from its tables, a page that stands alone."""
 
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -243,6 +244,27 @@ def test_the_command_reports_on_a_run(
         assert f"{option}: expected nothing beside a run" in said.err
     lost = call(capsysbinary, "report", "--dump", dump.directory, "-o", page)
     assert (lost.code == 0, "--dump: expected a run beside it" in lost.err) == (False, True)
+
+
+def test_a_run_that_was_cut_off_says_what_is_missing(
+    dump: Dump, run: Path, tmp_path: Path, capsysbinary: Capture
+) -> None:
+    """A page on a part of a history says so, and how many bankruptcies are not in it."""
+    part = tmp_path / "run"
+    shutil.copytree(run, part)
+    first = (part / "state.jsonl").read_text().splitlines()[0]
+    (part / "state.jsonl").write_text(first + "\n")
+    for path in part.glob("*/snapshot=0001*.parquet"):
+        path.unlink()
+    done = read_results(part, "events")["event"].n_unique()
+    left = dump.bankruptcies.height - done
+    page = tmp_path / "page.html"
+    said = call(capsysbinary, "report", part, "--dump", dump.directory, "-o", page)
+
+    assert 0 < done < dump.bankruptcies.height
+    assert f"cut off, {left} bankruptcies are left" in said.err
+    assert f"The replay was cut off: {left} more are not in it." in page.read_text()
+    assert "cut off" not in run_html(read_run(run, dump=dump.directory), command="")
 
 
 def test_the_order_of_the_summary_is_the_tables(story: RunStory) -> None:

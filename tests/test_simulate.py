@@ -364,7 +364,7 @@ def test_wrong_arguments_are_refused() -> None:
         crash([850])
     with pytest.raises(InputError, match="step 1: expected the largest position, 10 lots"):
         crash([850, 10**12])
-    with pytest.raises(InputError, match="settles by pool_bankruptcy"):
+    with pytest.raises(InputError, match=r"settles by pool_bankruptcy.*\(--settle\)"):
         simulate(SMALL, venue=Venue.load("bybit@2025-09"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deleverage.cli.options import FormatOption, OutputOption, RecordFormatOption
+from deleverage.cli.options import OutputOption, RecordFormatOption, SummaryFormatOption
 
 __all__ = ["generate_command", "paper_command", "replay_command"]
 
@@ -73,7 +73,7 @@ def generate_command(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the dump is written.")
     ],
     positions: Annotated[
-        int, typer.Option("--positions", metavar="N", help="Open positions of each snapshot.")
+        int, typer.Option("--positions", metavar="N", help="Open positions at first.")
     ] = 221_422,
     markets: Annotated[
         int, typer.Option("--markets", metavar="N", help="Number of markets.")
@@ -85,7 +85,7 @@ def generate_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dump that stands there.")
     ] = False,
-    shape: FormatOption = None,
+    shape: SummaryFormatOption = None,
 ) -> int:
     """Write a synthetic venue: positions, accounts, marks and bankruptcies as Parquet.
 
@@ -122,7 +122,7 @@ def replay_command(
     stop: _Stop = None,
     income: _Income = None,
     swept: _Swept = None,
-    shape: FormatOption = None,
+    shape: SummaryFormatOption = None,
 ) -> int:
     """Plan every bankruptcy of a dump under each venue, and sum up what each did.
 

@@ -26,6 +26,7 @@ __all__ = [
     "Side",
     "SideOption",
     "SpikeOption",
+    "SummaryFormatOption",
     "VenueOption",
 ]
 
@@ -98,6 +99,15 @@ FormatOption = Annotated[
         "--format",
         metavar="SHAPE",
         help="table, json, csv or parquet; default by the suffix of -o, else a table.",
+        show_default=False,
+    ),
+]
+SummaryFormatOption = Annotated[
+    Format | None,
+    Option(
+        "--format",
+        metavar="SHAPE",
+        help="What is printed: table, json, csv or parquet; a table without it.",
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ import polars as pl
 from deleverage.cli.exits import ExitCode, OutputError, say
 from deleverage.cli.inputs import venue_of
 from deleverage.cli.simulate import Crash, played
+from deleverage.errors import InputError
 from deleverage.lab.compare import compare_crash
 from deleverage.lab.report import report_html, report_pictures
 from deleverage.lab.report_replay import run_html, run_pictures
@@ -17,6 +18,7 @@ from deleverage.lab.simulate import Simulation
 __all__ = ["write_report", "write_run_report"]
 
 _DRAWN = 5_000
+_SUFFIXES = (".html", ".htm")
 
 
 def write_report(crash: Crash, *, output: Path, png: Path | None, is_compared: bool) -> int:
@@ -35,6 +37,7 @@ def write_report(crash: Crash, *, output: Path, png: Path | None, is_compared: b
         InputError: a figure or a name is out of range, or an optional package is missing.
         OutputError: a file cannot be written.
     """
+    _check_places(output, png)
     simulations = played(crash)
     table = _compared(crash, simulations) if is_compared else None
     again = _again(crash) + " --compare" * is_compared
@@ -64,9 +67,12 @@ def write_run_report(run: Path, *, dump: Path | None, output: Path, png: Path | 
         InputError: it is no run, the dump is another one, or an optional package is missing.
         OutputError: a file cannot be written.
     """
+    _check_places(output, png)
     story = read_run(run, dump=dump)
     again = f"deleverage report {run.name}" + (f" --dump {dump.name}" if dump else "")
     page = run_html(story, command=again)
+    if story.missing:
+        say(f"{run}: cut off, {story.missing} bankruptcies are left; the same replay goes on")
     return _written(
         page,
         output,
@@ -74,6 +80,22 @@ def write_run_report(run: Path, *, dump: Path | None, output: Path, png: Path | 
         what=f"{story.summary['events'][0]} bankruptcies, {len(story.keys)} lines",
         pictures=lambda directory: run_pictures(story, directory),
     )
+
+
+def _check_places(output: Path, png: Path | None) -> None:
+    """See that page and pictures can be written, before any of the work is done."""
+    if output.is_dir() or output.suffix.lower() not in _SUFFIXES:
+        expected = f"expected a file that ends in {' or '.join(_SUFFIXES)}"
+        raise InputError(f"-o {output}: {expected}, got {_kind_of(output)}")
+    if not output.parent.is_dir():
+        raise InputError(f"-o {output}: expected a folder {output.parent} that exists; make it")
+    if png is not None and png.exists() and not png.is_dir():
+        raise InputError(f"--png {png}: expected a directory, got a file")
+
+
+def _kind_of(output: Path) -> str:
+    """What stands in a page's place."""
+    return "a directory" if output.is_dir() else f"the suffix {output.suffix!r}"
 
 
 def _written(

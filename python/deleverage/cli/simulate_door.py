@@ -53,7 +53,11 @@ _ReportMarkets = Annotated[
 ]
 _Settle = Annotated[
     str | None,
-    typer.Option("--settle", metavar="PRICE", help="Settle at this, not by the edition."),
+    typer.Option(
+        "--settle",
+        metavar="PRICE",
+        help="bankruptcy, mark, previous_mark or mark_until_depleted; else the edition's own.",
+    ),
 ]
 
 

@@ -103,7 +103,7 @@ class Dump:
             facts=facts,
             markets=_table(directory / "markets.parquet", ("market", "kind")),
             marks=_table(directory / "marks.parquet", _MARKS),
-            bankruptcies=_table(directory / "bankruptcies.parquet", _BANKRUPTCIES).sort("event"),
+            bankruptcies=_bankruptcies(directory / "bankruptcies.parquet"),
         )
 
     def parts(self, snapshot: int, market: str) -> list[Path]:
@@ -156,6 +156,8 @@ class Dump:
                     f"{market!r}, got none"
                 )
         every = [part for found in parts for part in found]
+        if not every:
+            return []
         try:
             scan = pl.scan_parquet(every, hive_partitioning=False, include_file_paths="file")
             # Rows come file by file: runs are counted without a hash of every row.
@@ -303,6 +305,34 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     if missing:
         raise InputError(f"{path}: expected a column {missing[0]}, got {frame.columns}")
     return frame
+
+
+def _bankruptcies(path: Path) -> pl.DataFrame:
+    """Read the events, in order, and see that each is one that can be replayed."""
+    frame = _table(path, _BANKRUPTCIES).with_row_index("row").sort("event", maintain_order=True)
+    side = pl.col("side").cast(pl.String)
+    rules = (
+        ("event", pl.col("event").is_first_distinct(), "a number that no other row has"),
+        ("time", pl.col("time").diff().fill_null(0) >= 0, "one not before the event before"),
+        ("snapshot", pl.col("snapshot") >= 0, "a number"),
+        ("market", pl.col("market").cast(pl.String).str.len_chars() > 0, "a name"),
+        ("side", side.is_in(["long", "short"]), "long or short"),
+        ("qty", pl.col("qty") > 0, "a number above zero"),
+    )
+    for column, is_sound, expected in rules:
+        try:
+            wrong = frame.filter(~is_sound.fill_null(value=False) | pl.col(column).is_null())
+        except pl.exceptions.PolarsError as error:
+            kind = frame.schema[column]
+            raise InputError(
+                f"{path}: column {column}: expected {expected}, got type {kind}"
+            ) from error
+        if wrong.height:
+            row, value = wrong["row"][0], "null" if wrong[column][0] is None else wrong[column][0]
+            raise InputError(
+                f"{path}: column {column}, row {row}: expected {expected}, got {value}"
+            )
+    return frame.drop("row")
 
 
 def _read(parts: list[Path], columns: list[str] | None) -> pl.DataFrame:

@@ -101,7 +101,7 @@ def _clear(directory: Path, *, overwrite: bool) -> None:
         if not overwrite:
             raise InputError(
                 f"{directory}: expected a new or empty directory, got one that holds something; "
-                "name another, or say that the dump there may be overwritten"
+                "name another, or say that the dump there may be overwritten (--overwrite)"
             )
         if not (directory / MANIFEST).is_file():
             raise InputError(

@@ -101,6 +101,12 @@ def _totals(dump: Dump, fills: pl.DataFrame, accounts: pl.DataFrame, scale: floa
     yield "profit of those", 834_554_147.76 * scale, float(gains["pnl"].sum())
     yield "share of full closes", 0.9265, 1 - partial / fills.height
     yield "partial closes", facts.PARTIAL_FILLS * (1.0 if scale > 1 else scale), float(partial)
+    asked = float(dump.bankruptcies["qty"].cast(pl.Float64).sum())
+    yield (
+        "closed over bankrupt quantity",
+        1.0,
+        float(fills["qty_closed"].cast(pl.Float64).sum()) / asked,
+    )
     yield "share of fills in profit", 0.994, fills.filter(pl.col("pnl") > 0).height / fills.height
     for vault, (name, worth) in zip(vaults, facts.BACKSTOPS, strict=False):
         own = float(events.filter(pl.col("account") == vault)["worth"].sum())
@@ -207,6 +213,8 @@ def _values(accounts: pl.DataFrame, fills: pl.DataFrame) -> _Found:
         *((90, 43_664.0), (95, 178_332.0), (99, 1.67e6), (99.9, 25.2e6), (100, 316.0e6)),
     ]
     yield from _percentiles("account value", value, knots)
+    spent = accounts.filter(pl.col("value") <= _NO_CASH).height
+    yield "accounts without equity", facts.WITHOUT_CASH * accounts.height, float(spent)
     # Who has no cash has no leverage; the sources count some of those as negative.
     accounts = accounts.filter(pl.col("value") > _NO_CASH)
     leverage = accounts["leverage"].to_numpy()

@@ -20,9 +20,11 @@ Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 _JITTER_BELOW = 0.99
-_CLASSES = 20
-_TAIL_FROM = 2.7  # the largest 0.2 %
+_TOP_CLASS = 20  # accounts; each further class is twice as large
+_TAIL_FROM = 2.0  # the largest 1 %
 _TAIL_NUMBER = 3.0
+_SPENT = 1.6  # latent leverage above which next to no equity is left
+_SPENT_AS = -0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,27 +142,32 @@ def correlated(generator: np.random.Generator, latent: Floats, correlation: floa
     return joined
 
 
-def even(latent: Floats, size: Floats | None = None) -> Floats:
+def even(generator: np.random.Generator, latent: Floats, size: Floats | None = None) -> Floats:
     """Spread the ranks of a latent column evenly, within each class of another column.
 
     Args:
+        generator: draws where inside a stratum.
         latent: (n,) any numbers.
-        size: (n,) of which the result shall say nothing; its classes are twentieths.
+        size: (n,) of which the result shall say nothing. Its classes double from the top down:
+            sums hang on a few of the largest, so those are compared with their like only.
 
     Returns:
-        (n,) between 0 and 1.
+        (n,) between 0 and 1, one in each n-th.
     """
     count = len(latent)
+    shares = (np.arange(count) + generator.random(count)) / max(count, 1)
     if size is None:
-        return matched((np.arange(count) + 0.5) / max(count, 1), latent)
+        return matched(shares, latent)
     group = np.empty(count, dtype=np.int64)
-    group[np.argsort(size, kind="stable")] = np.arange(count) * _CLASSES // max(count, 1)
+    group[np.argsort(-size, kind="stable")] = np.log2(1 + np.arange(count) / _TOP_CLASS)
     order = np.lexsort((latent, group))
-    members = np.bincount(group, minlength=_CLASSES)
+    members = np.bincount(group)
     start = np.cumsum(members) - members
+    place = np.arange(count) - start[group[order]]
     spread = np.empty(count)
-    spread[order] = (np.arange(count) - start[group[order]] + 0.5) / members[group[order]]
-    return spread
+    spread[order] = (place + generator.random(count)) / members[group[order]]
+    # Even in each class, then as a whole: no tail is cut off where a class has few members.
+    return matched(shares, spread)
 
 
 def many(generator: np.random.Generator, sizes: Floats, leverage: Floats) -> Floats:
@@ -176,6 +183,8 @@ def many(generator: np.random.Generator, sizes: Floats, leverage: Floats) -> Flo
     """
     size = np.sort(generator.standard_normal(len(sizes)))
     tail = np.maximum(-np.log10(1 - sizes) - _TAIL_FROM, 0)
+    # Whose equity is gone may have had few positions or many.
+    leverage = np.where(leverage > _SPENT, _SPENT_AS, leverage)
     joined = facts.NOTIONAL_AND_FILLS * size + facts.LEVERAGE_AND_FILLS * leverage
     latent: Floats = joined + 0.8 * generator.standard_normal(len(sizes)) + _TAIL_NUMBER * tail
     return latent

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from deleverage.lab import generate_facts as facts
 from deleverage.lab.generate_curves import correlated, even, many, matched, strata
-from deleverage.lab.generate_markets import distinct_markets, picked, split, within
+from deleverage.lab.generate_joint import Joint
+from deleverage.lab.generate_markets import distinct_markets, picked, size_class, split, within
 from deleverage.lab.generate_world import World
 
 __all__ = ["Block", "Rows", "draw_block", "lot_values"]
@@ -18,8 +19,9 @@ Int64 = NDArray[np.int64]
 NEVER = -1
 """The burst of a position that is not deleveraged."""
 
-_FILL_NOISE = 0.25
-_FILL_POWER = 0.04
+_FILL_NOISE = 0.2
+_FILL_POWER = 0.09
+_NUMBER_POWER = 0.28
 _LARGEST_GAIN = 0.95
 _SHARE_NOISE = 0.8
 _LONG_OTHERS = 0.6
@@ -155,12 +157,13 @@ def _hit_rows(
     slack = generator.standard_normal(len(places))  # the latent leverage, turned over
     numbers = matched(world.hit.at(places), many(generator, (places + 0.5) / count, -slack))
     mean = money / numbers
-    cash = mean * world.cash_of.ratios(mean, even(slack, mean), generator.random(len(places)))
-    cash = np.minimum(cash, facts.CASH[-1][1])
-    has_cash = even(generator.standard_normal(len(places))) >= facts.WITHOUT_CASH
-    profit = _profits(world, generator, money, slack)
+    has_cash = even(generator, generator.random(len(places))) >= facts.WITHOUT_CASH
+    among = _Among(generator=generator, number=number, blocks=world.blocks)
+    cash = np.zeros(len(places))
+    cash[has_cash] = among.values(world.cash_of, mean[has_cash], slack[has_cash])
+    profit = _profits(world, among, money, slack, numbers)
     account = np.repeat(np.arange(len(places)), numbers)
-    kind = np.searchsorted(world.sizes, money / numbers)[account]
+    kind = size_class(mean)[account]
     market = distinct_markets(generator, account, kind, world.market_odds)
     share = split(generator, world.market_odds[kind, market], account)
     fill_money = money[account] * share
@@ -179,7 +182,7 @@ def _hit_rows(
     # No entry value may leave the range of the contract, however rare the gain.
     gain = np.minimum(gain, np.maximum(_MOST_ENTRY / value - 1, 0.0))
     entry = value * np.where(is_long, 1 - gain, 1 + gain)
-    margin = np.rint(np.where(has_cash, cash, 0.0)[account] * 1e6 * share)
+    margin = np.rint(cash[account] * 1e6 * share)
     return Rows(
         account=account,
         market=market,
@@ -192,13 +195,34 @@ def _hit_rows(
     )
 
 
-def _profits(world: World, generator: np.random.Generator, money: Floats, slack: Floats) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Among:
+    """A block among all: which values of a published column are its own, and who has them."""
+
+    generator: np.random.Generator
+    number: int
+    blocks: int
+
+    def values(self, joint: Joint, size: Floats, latent: Floats) -> Floats:
+        """Give each size its value, the larger the latent column the more for its size."""
+        count = len(size) * self.blocks
+        places = np.arange(self.number, count, self.blocks)
+        shares = strata(self.generator, places, count)
+        at = even(self.generator, latent, size)
+        return joint.values(size, at, self.generator.random(len(size)), shares)
+
+
+def _profits(world: World, among: _Among, money: Floats, slack: Floats, numbers: Int64) -> Floats:
     """Profit over notional of each account; a few lost."""
+    generator = among.generator
     latent = correlated(generator, slack, -facts.LEVERAGE_AND_PROFIT)
-    profit = world.profit_of.ratios(money, even(latent, money), generator.random(len(money)))
-    profit = np.minimum(profit, facts.PROFIT[-1][1] / money)
-    is_loser = even(generator.standard_normal(len(money))) < facts.LOSERS
-    return np.where(is_loser, -facts.LOSS * generator.random(len(money)), profit)
+    # Of two who are as levered, the one with more positions gained less.
+    latent -= _NUMBER_POWER * np.log(numbers)
+    has_gained = even(generator, generator.random(len(money))) >= facts.LOSERS
+    profit = -facts.LOSS * generator.random(len(money))
+    gained = among.values(world.profit_of, money[has_gained], latent[has_gained])
+    profit[has_gained] = gained / money[has_gained]
+    return profit
 
 
 def _bursts(world: World, generator: np.random.Generator, market: Int64) -> Int64:

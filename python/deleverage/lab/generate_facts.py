@@ -93,20 +93,21 @@ TOP_MARKETS = (
     Market("XRP", 31_422_285.06, 607, 1.8481, 20),
 )
 
-# The 152 other markets by place among themselves (1 is the largest): published percentiles of all
-# 162, at the place that they have here. Fitted to the totals: the first number of fills, and the
-# notional at places 3, 20 and 50.
-OTHER_FILLS = ((1, 1_470), (7.1, 301), (31.25, 139), (71.5, 47), (111.75, 16), (152, 1))
+# The 152 other markets by place among themselves (1 is the largest): what is expected of each.
+# Fitted to the totals and to the published percentiles of all 162. What is drawn scatters about
+# this, so it is less spread than those percentiles: a small market's notional is mostly far below
+# its mean, which a few large positions make.
+OTHER_FILLS = ((1, 1_470), (7.1, 291), (31.25, 137), (71.5, 45.5), (111.75, 15.2), (152, 1))
 OTHER_NOTIONAL = (
     (1, 27.2e6),
     (3, 20.5e6),
-    (7.1, 10.5e6),
+    (7.1, 9.3e6),
     (20, 4.4e6),
-    (31.25, 2.34e6),
-    (50, 1.0e6),
-    (71.5, 241.7e3),
-    (111.75, 34.3e3),
-    (152, 2_000.0),
+    (31.25, 2.05e6),
+    (50, 0.71e6),
+    (71.5, 120e3),
+    (111.75, 120e3),
+    (152, 30_000.0),
 )
 
 LONG_SHARE = {"BTC": 60 / 1_759, "SOL": 36 / 2_860, "": 0.02}
@@ -191,12 +192,13 @@ LEVERAGE = (
     (0.50, 0.434),
     (0.75, 0.989),
     (0.90, 3.24),
-    (0.95, 6.50),
-    (0.99, 135.0),
-    (0.999, 133_274.0),
+    (0.95, 6.30),
+    (0.99, 125.0),
+    (0.999, 140_000.0),
     (1 - 0.5 / ADL_ACCOUNTS, 33.2e6),
 )
-"""Mean notional of an account's fills over its account value (not a leverage setting)."""
+"""Mean notional of an account's fills over its account value (not a leverage setting); published
+percentiles, those from the 95th on fitted."""
 
 LOSERS = 107 / ADL_ACCOUNTS
 """Share of deleveraged accounts without a realised profit."""
@@ -277,7 +279,7 @@ NOTIONAL_AND_FILLS = 0.13
 NOTIONAL_AND_LEVERAGE = 0.15
 NOTIONAL_AND_PROFIT = -0.11
 LEVERAGE_AND_PROFIT = -0.72
-LEVERAGE_AND_FILLS = -0.45  # published -0.54; fitted to profit and leverage a fill
+LEVERAGE_AND_FILLS = -0.72  # published -0.54; fitted to profit and leverage a fill
 
 BACKSTOPS = (
     ("0x2e3d94f0562703b25c83308a05046ddaf9a8dd14", 700_176_772.02),

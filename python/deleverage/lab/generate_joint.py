@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from deleverage.lab.generate_curves import Curve
+from deleverage.lab.generate_curves import Curve, matched
 from deleverage.lab.generate_markets import picked
 
 __all__ = ["Joint", "fit_joint"]
@@ -32,28 +32,31 @@ class Joint:
         first_x: logarithm at which the first class of X starts; classes are 0.1 wide.
         first_ratio: the same of the ratio.
         odds: (x classes, ratio classes).
+        curve: of Y.
     """
 
     first_x: float
     first_ratio: float
     odds: Floats
+    curve: Curve
 
-    def ratios(self, x: Floats, at: Floats, within: Floats) -> Floats:
-        """Give each X its ratio.
+    def values(self, x: Floats, at: Floats, within: Floats, shares: Floats) -> Floats:
+        """Give each X its Y: those of Y's curve, handed out in the order of the table's products.
 
         Args:
             x: (n,) sizes, above zero.
             at: (n,) between 0 and 1: where among the ratios of its size.
             within: (n,) between 0 and 1: where inside the class.
+            shares: (n,) between 0 and 1, rising: which values of Y's curve there are.
 
         Returns:
-            (n,) ratios, above zero.
+            (n,) values, above zero.
         """
         classes, _ = self.odds.shape
         row = np.floor((np.log(x) - self.first_x) / _STEP).astype(np.int64)
         column = picked(self.odds, np.clip(row, 0, classes - 1), at)
-        ratio: Floats = np.exp(self.first_ratio + (column + within) * _STEP)
-        return ratio
+        product = np.log(x) + self.first_ratio + (column + within) * _STEP
+        return matched(self.curve.at(shares), product)
 
 
 def fit_joint(x: Floats, y: Curve, ratio: Curve, *, correlation: float) -> Joint:
@@ -84,7 +87,7 @@ def fit_joint(x: Floats, y: Curve, ratio: Curve, *, correlation: float) -> Joint
         table *= by_ratio / np.maximum(table.sum(axis=0), _LEAST)
         table *= (by_x / np.maximum(table.sum(axis=1), _LEAST))[:, None]
     odds = table + _LEAST
-    return Joint(first_x=first_x, first_ratio=first_ratio, odds=odds)
+    return Joint(first_x=first_x, first_ratio=first_ratio, odds=odds, curve=y)
 
 
 def _classes(low: float, high: float) -> tuple[int, float]:

@@ -1,67 +1,103 @@
 """Which markets an account is in, and how its money is split over them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count as counting
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["distinct_markets", "fit_markets", "picked", "split", "within"]
+__all__ = ["Sample", "distinct_markets", "fit_markets", "picked", "size_class", "split", "within"]
 
 Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+_SIZES = np.array([1e2, 1e3, 1e4, 1e5, 1e6, 1e7])
 _ROUNDS = 20
 _SPLIT_NOISE = 0.8
 _SPLIT_POWER = 0.7
 _SOLVING_ROUNDS = 300
-_TRIALS = 8
+_GOLDEN = (5**0.5 - 1) / 2  # steps of this visit a range most evenly
 
 
-def fit_markets(
-    fills: Floats, notional: Floats, *, kind: Int64, money: Floats, numbers: Int64
-) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """Accounts of the published size.
+
+    Attributes:
+        money: (a,) USD, notional of each.
+        numbers: (a,) its positions.
+    """
+
+    money: Floats
+    numbers: Int64
+
+    @property
+    def kind(self) -> Int64:
+        """(a,) class of size of each."""
+        return size_class(self.money / self.numbers)
+
+    def by_class(self, column: NDArray[Any]) -> Floats:
+        """(classes,) sums of a column."""
+        return np.bincount(self.kind, weights=column, minlength=len(_SIZES) + 1).astype(np.float64)
+
+
+def size_class(mean: Floats) -> Int64:
+    """Give the class of size of accounts.
+
+    Args:
+        mean: (n,) mean notional of their positions, USD.
+
+    Returns:
+        (n,) classes, from 0.
+    """
+    return np.searchsorted(_SIZES, mean).astype(np.int64)
+
+
+def fit_markets(fills: Floats, notional: Floats, samples: Sequence[Sample]) -> Floats:
     """Fit the chance of each market by class of size, so that both its totals are as published.
 
     The odds of market c in class s are `a_c exp(l_c t_s)`, t the log of the class's mean size.
-    Nobody is in a market twice, which flattens what is drawn: after each solution the accounts
-    are tried out, and the targets moved by what they missed.
+    Nobody is in a market twice, which flattens what is drawn: after each solution one sample of
+    the accounts is tried out, and the targets moved by what it missed, by less each time.
 
     Args:
         fills: (m,) fills of each market.
         notional: (m,) USD of each market.
-        kind: (a,) class of each account of the published size.
-        money: (a,) its notional.
-        numbers: (a,) its positions.
+        samples: the accounts of the published size, drawn several times.
 
     Returns:
         (classes, m) odds, each row adds up to 1.
     """
-    account = np.repeat(np.arange(len(kind)), numbers)
+    classes = len(_SIZES) + 1
+    number = sum((one.by_class(one.numbers) for one in samples), np.zeros(classes))
+    whole = sum((one.by_class(one.money) for one in samples), np.zeros(classes))
     wanted, worth = fills.copy(), notional.copy()
-    odds = _solved(wanted, worth, kind, money, numbers)
-    for trial in range(_TRIALS):
+    odds = _solved(wanted, worth, number, whole)
+    for trial, sample in enumerate(samples):
         generator = np.random.default_rng([trial, 2])
-        market = distinct_markets(generator, account, kind[account], odds)
-        share = split(generator, odds[kind[account], market], account)
+        account = np.repeat(np.arange(len(sample.kind)), sample.numbers)
+        kind = sample.kind[account]
+        market = distinct_markets(generator, account, kind, odds)
+        share = split(generator, odds[kind, market], account)
         count = np.bincount(market, minlength=len(fills)) + 1.0
-        held = np.bincount(market, weights=money[account] * share, minlength=len(fills))
-        wanted *= ((fills + 1) / count) ** (1 / (1 + trial / 3))
-        worth *= np.clip((notional + 1) / (held + 1), 0.5, 2) ** (0.6 / (1 + trial / 3))
-        odds = _solved(wanted, worth, kind, money, numbers)
+        held = np.bincount(market, weights=sample.money[account] * share, minlength=len(fills))
+        step = 1 / (1 + trial / 3)
+        wanted *= ((fills + 1) / count) ** step
+        worth *= np.clip(1 + 0.6 * step * (1 - held / notional), 0.5, 2)
+        odds = _solved(wanted, worth, number, whole)
     return odds
 
 
-def _solved(fills: Floats, notional: Floats, kind: Int64, money: Floats, numbers: Int64) -> Floats:
+def _solved(fills: Floats, notional: Floats, number: Floats, whole: Floats) -> Floats:
     """Odds whose expected totals are given ones, were positions drawn one by one."""
-    classes = int(kind.max()) + 1
-    number = np.bincount(kind, weights=numbers, minlength=classes)
-    whole = np.bincount(kind, weights=money, minlength=classes)
     present = number > 0
     height = np.log(np.divide(whole, number, out=np.ones_like(whole), where=present))
     height = (height - height.mean()) / height.std()
     level, slope = np.log(fills / fills.sum()), np.zeros(len(fills))
     size = notional / fills / (notional.sum() / fills.sum())
-    odds = np.empty((classes, len(fills)))
+    odds = np.empty((len(number), len(fills)))
     for _ in range(_SOLVING_ROUNDS):
         odds = np.exp(level + np.outer(height, slope))
         odds /= odds.sum(axis=1, keepdims=True)
@@ -111,15 +147,16 @@ def distinct_markets(
 ) -> Int64:
     """A market for each position, no market twice in an account.
 
-    The first pick of each class is spread evenly over the odds; what an account has twice is
-    picked again; who still has a market twice after some rounds gets the best of random keys.
+    The first picks of each class are spread evenly over the odds, those of neighbours by golden
+    steps: large and small, and those of one account, fall on all markets alike. What an account
+    has twice is picked again; who still has a market twice after some rounds gets the best of
+    random keys.
     """
     rows, markets = len(account), odds.shape[1]
     at = np.empty(rows)
     for one in range(odds.shape[0]):
         theirs = np.flatnonzero(kind == one)
-        spread = generator.permutation(len(theirs)) + generator.random(len(theirs))
-        at[theirs] = spread / max(len(theirs), 1)
+        at[theirs] = (generator.random() + np.arange(len(theirs)) * _GOLDEN) % 1
     market = picked(odds, kind, at)
     held = np.bincount(account)
     active = np.flatnonzero(held[account] > 1)

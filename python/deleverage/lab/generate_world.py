@@ -5,6 +5,7 @@ the rows can then be drawn block by block without looking at each other.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from deleverage.lab import generate_facts as facts
 from deleverage.lab.generate_bursts import burst_times, share_out
 from deleverage.lab.generate_curves import Counts, Curve, falling, many, matched
 from deleverage.lab.generate_joint import Joint, fit_joint
-from deleverage.lab.generate_markets import fit_markets
+from deleverage.lab.generate_markets import Sample, fit_markets
 
 __all__ = ["BLOCK", "MONEY_PLACES", "PRICE_PLACES", "Request", "Venue", "World", "settle_world"]
 
@@ -28,12 +29,12 @@ Floats = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 _MOST_POSITIONS = 10**10
-_SIZES = np.array([1e2, 1e3, 1e4, 1e5, 1e6, 1e7])
 _LARGEST_NUMBER = 78
 _TAIL_POWER = 2.98
 _TAIL_FROM = 10.5
+_TRIALS = 48
 _SECOND = 1_000_000_000
-_WEIGHTED = 0.985
+_WEIGHTED = 0.97
 _LOT_VALUE = 0.1  # a lot is worth at most this, USD
 
 
@@ -103,8 +104,7 @@ class World:
         hit: positions by stratum of the accounts that are deleveraged.
         others: positions by stratum of the other holders.
         singles: further holders of one position, to make the number of positions exact.
-        sizes: (s,) edges of the classes of mean notional a position, USD.
-        market_odds: (s + 1, m) chance of each market for a deleveraged position, by class.
+        market_odds: (s, m) chance of each market for a deleveraged position, by class of size.
         other_odds: (m,) chance of each market for any other position.
         burst_odds: (m, b) chance of each burst, by market.
         times: (b,) nanoseconds UTC of the bursts.
@@ -112,8 +112,8 @@ class World:
         notional: curve of an account's deleveraged notional.
         leverage: curve of its leverage.
         profit: curve of its profit over notional, where it has one.
-        cash_of: cash over the mean notional of its positions, by that.
-        profit_of: profit over notional, by notional.
+        cash_of: its cash, by the mean notional of its positions.
+        profit_of: its profit, where it has one, by its notional.
     """
 
     request: Request
@@ -123,7 +123,6 @@ class World:
     hit: Counts
     others: Counts
     singles: int
-    sizes: Floats
     market_odds: Floats
     other_odds: Floats
     burst_odds: Floats
@@ -157,7 +156,7 @@ def settle_world(request: Request) -> World:
     generator = np.random.default_rng([request.seed, 0])
     scale = request.positions / facts.POSITIONS
     bursts = burst_times()
-    fills, notional = _market_totals(request.markets)
+    fills, _ = _market_totals(request.markets)
     struck = len(fills)
     blocks = max(round(request.positions / BLOCK), 1)
     shares = _number_shares(struck)
@@ -173,8 +172,7 @@ def settle_world(request: Request) -> World:
     others = Counts.of(_holders(rest, shares), shares)
     burst_odds = share_out(generator, fills, bursts)
     order = np.arange(len(bursts.seconds))
-    sample = _Sample.drawn(struck)
-    relative = Curve.through(facts.RELATIVE_PROFIT)
+    market_odds, cash_of, profit_of = _fitted(request.markets)
     tenths = np.rint(bursts.seconds * 10).astype(np.int64)
     return World(
         request=request,
@@ -184,24 +182,26 @@ def settle_world(request: Request) -> World:
         hit=hit,
         others=others,
         singles=rest - others.total,
-        sizes=_SIZES,
-        market_odds=fit_markets(
-            fills,
-            notional,
-            kind=np.searchsorted(_SIZES, sample.money / sample.numbers),
-            money=sample.money,
-            numbers=sample.numbers,
-        ),
+        market_odds=market_odds,
         other_odds=_other_odds(fills, request.markets),
         burst_odds=burst_odds,
         times=facts.FIRST_LIQUIDATION + tenths * (_SECOND // 10),
         snapshot_of=order * request.snapshots // len(order),
         notional=Curve.through(facts.ACCOUNT_NOTIONAL),
         leverage=Curve.through(facts.LEVERAGE),
-        profit=relative,
-        cash_of=_cash_of(sample),
-        profit_of=_profit_of(sample, relative),
+        profit=Curve.through(facts.RELATIVE_PROFIT),
+        cash_of=cash_of,
+        profit_of=profit_of,
     )
+
+
+@lru_cache(maxsize=4)
+def _fitted(markets: int) -> tuple[Floats, Joint, Joint]:
+    """The odds of markets, of cash and of profit: the same for every size and seed."""
+    fills, notional = _market_totals(markets)
+    samples = [_sample(len(fills), trial) for trial in range(_TRIALS)]
+    odds = fit_markets(fills, notional, samples)
+    return odds, _cash_of(samples[0]), _profit_of(samples[0])
 
 
 def _number_shares(markets: int) -> list[float]:
@@ -253,30 +253,22 @@ def _market_totals(markets: int) -> tuple[Floats, Floats]:
     return parts[0], parts[1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Sample:
-    """The accounts of the published size: notional and number of positions."""
-
-    money: Floats
-    numbers: Int64
-
-    @classmethod
-    def drawn(cls, markets: int) -> "_Sample":
-        """Draw it; the same every time."""
-        count = facts.ADL_ACCOUNTS
-        places = np.arange(count)
-        shares = (places + 0.5) / count
-        counts = Counts.of(count, _number_shares(markets))
-        generator = np.random.default_rng(0)
-        latent = many(generator, shares, generator.standard_normal(count))
-        return cls(
-            money=Curve.through(facts.ACCOUNT_NOTIONAL).at(shares),
-            numbers=matched(counts.at(places), latent),
-        )
+def _sample(markets: int, trial: int) -> Sample:
+    """Accounts of the published size, the same every time; who has many positions is drawn."""
+    count = facts.ADL_ACCOUNTS
+    places = np.arange(count)
+    shares = (places + 0.5) / count
+    counts = Counts.of(count, _number_shares(markets))
+    generator = np.random.default_rng(trial)
+    latent = many(generator, shares, generator.standard_normal(count))
+    return Sample(
+        money=Curve.through(facts.ACCOUNT_NOTIONAL).at(shares),
+        numbers=matched(counts.at(places), latent),
+    )
 
 
-def _cash_of(sample: _Sample) -> Joint:
-    """Cash over the mean notional of an account's positions: a leverage, turned over."""
+def _cash_of(sample: Sample) -> Joint:
+    """Cash by the mean notional of an account's positions: the ratio is a leverage, turned over."""
     return fit_joint(
         sample.money / sample.numbers,
         Curve.through(facts.CASH),
@@ -285,11 +277,12 @@ def _cash_of(sample: _Sample) -> Joint:
     )
 
 
-def _profit_of(sample: _Sample, relative: Curve) -> Joint:
-    """Profit over an account's notional.
+def _profit_of(sample: Sample) -> Joint:
+    """Profit by an account's notional.
 
     Published is the mean over fills; over notional it is less, as larger positions gained less.
     """
+    relative = Curve.through(facts.RELATIVE_PROFIT)
     weighted = Curve(odds=relative.odds, heights=relative.heights + np.log(_WEIGHTED))
     return fit_joint(
         sample.money,

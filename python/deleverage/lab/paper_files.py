@@ -245,8 +245,13 @@ def _read_horizon(folder: Path, waves: tuple[str, ...]) -> Horizon:
     """One folder of the horizon sweep."""
     signed = "overshoot_prod_minus_needed_usd"
     sheet = _Sheet.read(folder / _BY_WAVE, ["wave", "budget_needed_usd", "budget_prod_usd", signed])
-    if sheet.texts("wave") != waves:
-        raise InputError(f"{sheet.name}: expected the waves {', '.join(waves)} of {_WAVES}")
+    own = sheet.texts("wave")
+    if len(own) != len(waves):
+        expected = f"{len(waves)} rows, the waves of {_WAVES}"
+        raise InputError(f"{sheet.name}: expected {expected}, got {len(own)}")
+    for row, (one, other) in enumerate(zip(own, waves, strict=True)):
+        if one != other:
+            raise sheet.refuse("wave", row, f"{other!r}, the wave of that row of {_WAVES}")
     needed, executed = sheet.gross("budget_needed_usd"), sheet.gross("budget_prod_usd")
     sheet.promise(signed, executed - needed, "budget_prod_usd - budget_needed_usd")
     return Horizon(milliseconds=_milliseconds(folder), needed=needed, executed=executed)

@@ -45,7 +45,7 @@ from deleverage.model.digest import text_digest
 from deleverage.model.records import Venue
 from deleverage.model.snapshot import Snapshot
 
-__all__ = ["POLICIES", "TABLES", "Run", "read_results", "replay"]
+__all__ = ["POLICIES", "TABLES", "Run", "parts_of", "read_results", "replay"]
 
 STATE = "state.jsonl"
 REQUEST = "run.json"
@@ -64,6 +64,7 @@ TABLES: Mapping[str, tuple[Mapping[str, pl.DataType], tuple[str, ...]]] = Mappin
 )
 """The tables of a run: their columns, and what they are sorted by when they are read."""
 _SOMEWHERE = ("queues", "lights")
+_EVERYWHERE = ("fills", "events", "metrics")
 
 Progress = Callable[[int, int], None]
 
@@ -122,6 +123,7 @@ def replay(
         _write_table(directory, "pool", "all", pl.concat([one.history for one in pools.values()]))
     covered = {name: one.covered for name, one in pools.items()}
     shown = choose(dump)
+    _mend_state(directory)
     done = _read_state(directory)
     units = split(dump, rows_at_once)
     left = [unit for unit in units if unit.key not in done]
@@ -164,15 +166,46 @@ def read_results(directory: Path, table: str) -> pl.DataFrame:
         Its rows, sorted.
 
     Raises:
-        InputError: there is no such table.
+        InputError: there is no such table, or a part of it is missing or broken.
     """
     if table not in TABLES:
         raise InputError(f"table: expected one of {', '.join(TABLES)}, got {table!r}")
     schema, keys = TABLES[table]
-    parts = sorted((directory / table).glob("*.parquet"))
+    parts = parts_of(directory, table)
     if not parts:
         return pl.DataFrame(schema=dict(schema))
     return pl.concat([pl.read_parquet(part) for part in parts]).sort(keys)
+
+
+def parts_of(directory: Path, table: str) -> list[Path]:
+    """Give the files of one table of a run, and see that they are there and whole.
+
+    Args:
+        directory: of the run.
+        table: one of `TABLES`.
+
+    Returns:
+        The files, sorted.
+
+    Raises:
+        InputError: a part of what is done is missing, or is no Parquet.
+    """
+    way_out = "replay into a new directory"
+    if table in _EVERYWHERE:
+        for snapshot, part in sorted(_read_state(directory)):
+            path = directory / table / f"{_label(snapshot, part)}.parquet"
+            if not path.is_file():
+                raise InputError(
+                    f"{path}: expected the part that {STATE} says is done, got none; {way_out}"
+                )
+    parts = sorted((directory / table).glob("*.parquet"))
+    for path in parts:
+        try:
+            pl.read_parquet_schema(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            first = str(error).strip().split("\n", 1)[0]
+            raise InputError(f"{path}: expected whole Parquet, got: {first}; {way_out}") from error
+    return parts
 
 
 def _ahead(
@@ -243,16 +276,22 @@ def _open(directory: Path, text: str) -> None:
     beside.replace(path)
 
 
+def _mend_state(directory: Path) -> None:
+    """Take a last line away that was cut off."""
+    path = directory / STATE
+    if path.is_file():
+        data = path.read_bytes()
+        with path.open("r+b") as state:
+            state.truncate(data.rfind(b"\n") + 1)
+
+
 def _read_state(directory: Path) -> set[tuple[int, int]]:
-    """Read which units are done; a last line that was cut off is taken away."""
+    """Read which units are done; a last line that was cut off does not count."""
     path = directory / STATE
     if not path.is_file():
         return set()
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        with path.open("r+b") as state:
-            state.truncate(len(whole))
     done = set()
     for number, line in enumerate(whole.decode("utf-8", errors="replace").splitlines(), start=1):
         try:
@@ -267,8 +306,12 @@ def _write(directory: Path, unit: Unit, results: Results) -> None:
     """Write a unit's tables; those that few units have only where there is something."""
     for name, frame in results.items():
         if frame.height or name not in _SOMEWHERE:
-            label = f"snapshot={unit.snapshot:04d},part={unit.part:05d}"
-            _write_table(directory, name, label, frame)
+            _write_table(directory, name, _label(unit.snapshot, unit.part), frame)
+
+
+def _label(snapshot: int, part: int) -> str:
+    """Name the files of a unit."""
+    return f"snapshot={snapshot:04d},part={part:05d}"
 
 
 def _write_table(directory: Path, name: str, label: str, frame: pl.DataFrame) -> None:

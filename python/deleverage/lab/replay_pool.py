@@ -24,7 +24,7 @@ from deleverage.backstop.lines import Facts, Line
 from deleverage.backstop.pool import Pool
 from deleverage.backstop.trigger import Arm, State, Trigger
 from deleverage.backstop.window import HOUR
-from deleverage.errors import InputError
+from deleverage.errors import InputError, VenueError
 from deleverage.lab.dump import Dump
 from deleverage.model.quantise import decimal_of
 from deleverage.model.records import Venue
@@ -34,6 +34,8 @@ from deleverage.planning.pricing import settlement_price
 __all__ = ["POOL", "Carried", "PoolTerms", "carried"]
 
 _MONEY = pl.Decimal(38, 9)
+_MOST = Decimal(10) ** 15
+_MOST_SHARE = 1_000
 POOL: Mapping[str, pl.DataType] = {
     "event": pl.UInt32(),
     "venue": pl.String(),
@@ -75,17 +77,19 @@ class PoolTerms:
             InputError: names the figure.
         """
         for name, money in (("pool", self.cash), ("pool income", self.income)):
-            if not money.is_finite() or money < 0:
-                raise InputError(f"{name}: expected money, 0 or more, got {money}")
+            if not (money.is_finite() and 0 <= money < _MOST):
+                raise InputError(f"{name}: expected money, 0 or more, below {_MOST:f}, got {money}")
         for name, share in (("start", self.start), ("stop", self.stop)):
-            if share is not None and not (share.is_finite() and share >= 0):
+            if share is not None and not (share.is_finite() and 0 <= share <= _MOST_SHARE):
                 raise InputError(
-                    f"pool {name}: expected a share of the pool, 0 or more, got {share}"
+                    f"pool {name}: expected a share of the pool, 0 to {_MOST_SHARE}, got {share}"
                 )
         if self.stop is not None and (self.start is None or self.stop < self.start):
             raise InputError(
                 f"pool stop: expected at least the start, {self.start}, got {self.stop}"
             )
+        if self.stop not in (None, self.start) and not self.cash:
+            raise InputError("pool: expected more than 0 where two lines are shares of it, got 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,7 +180,11 @@ def _trigger(
 ) -> tuple[Trigger, dict[str, Decimal | None]]:
     """The lines, and what they are as balances."""
     if terms.start is None:
-        trigger = Trigger.of(venue, money_units_per_asset=_units(1 / unit, up=False))
+        try:
+            trigger = Trigger.of(venue, money_units_per_asset=_units(1 / unit, up=False))
+        except VenueError as error:
+            lines = "shares of the pool (--start, --stop)"
+            raise VenueError(f"{error}; or replay with lines of your own, {lines}") from error
         return trigger, {"start_line": None, "stop_line": None}
     stop = terms.start if terms.stop is None else terms.stop
     levels = [terms.cash * share for share in (terms.start, stop)]

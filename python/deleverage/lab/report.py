@@ -19,7 +19,15 @@ from deleverage.lab.report_words import CAPTIONS, MEASURES, WORDS
 from deleverage.lab.simulate import Simulation
 from deleverage.lab.simulate_summary import SUMMARY, summarise, tidy
 
-__all__ = ["TEMPLATES", "cell", "import_page", "import_pictures", "report_html", "report_pictures"]
+__all__ = [
+    "TEMPLATES",
+    "cell",
+    "import_page",
+    "import_pictures",
+    "report_html",
+    "report_pictures",
+    "spread_of",
+]
 
 TEMPLATES = Path(__file__).parent / "templates"
 _LIMITS = (
@@ -164,13 +172,7 @@ def _findings(simulations: Sequence[Simulation]) -> list[str]:
     ]
 
     def spread(column: str, words: str) -> str:
-        values = table[column].to_list()
-        low, high = min(values), max(values)
-        if low == high:
-            return f"{words}: {cell(low)} under every policy."
-        least = ", ".join(n for n, v in zip(names, values, strict=True) if v == low)
-        most = ", ".join(n for n, v in zip(names, values, strict=True) if v == high)
-        return f"{words}: from {cell(low)} ({least}) to {cell(high)} ({most})."
+        return spread_of(words, names, table[column].to_list())
 
     return [
         spread("liquidated_later", "Traders liquidated after the first wave, by what it left"),
@@ -224,6 +226,29 @@ def _tables(
             )
         )
     return found
+
+
+def spread_of(words: str, names: Sequence[str], values: Sequence[float | None]) -> str:
+    """Say in a sentence from what to what a figure goes, and whose the ends are.
+
+    Who is told apart by no printed figure is not told apart in words.
+
+    Args:
+        words: what the figure is.
+        names: of the lines.
+        values: theirs; one at least is known.
+
+    Returns:
+        The sentence.
+    """
+    known = [value for value in values if value is not None]
+    low, high = cell(min(known)), cell(max(known))
+    if low == high:
+        return f"{words}: {low} under every policy."
+    shown = [cell(value) for value in values]
+    least = ", ".join(name for name, one in zip(names, shown, strict=True) if one == low)
+    most = ", ".join(name for name, one in zip(names, shown, strict=True) if one == high)
+    return f"{words}: from {low} ({least}) to {high} ({most})."
 
 
 def cell(value: object) -> str:

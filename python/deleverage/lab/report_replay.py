@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from deleverage.lab.report import TEMPLATES, cell, import_page, import_pictures
+from deleverage.lab.report import TEMPLATES, cell, import_page, import_pictures, spread_of
 from deleverage.lab.report_run import RUN_SUMMARY, RUN_WAVES, RunStory
 from deleverage.lab.report_run_words import RUN_CAPTIONS, RUN_LIMITS, RUN_MEASURES
 from deleverage.lab.report_words import WORDS
@@ -88,9 +88,11 @@ def _opening(story: RunStory) -> str:
         if story.pool.height
         else "No insurance pool is carried along: everything is deleveraged."
     )
+    cut_off = f" The replay was cut off: {story.missing:,} more are not in it."
     return (
         f"{events:,} bankruptcies in {waves} waves are closed against the other side. The queue "
         f"and the price are those of: {venues}. Who is cut is decided by: {policies}. {pool}"
+        f"{cut_off if story.missing else ''}"
     )
 
 
@@ -103,12 +105,7 @@ def _findings(story: RunStory) -> list[str]:
         known = [value for value in values if value is not None]
         if not known:
             return f"{words}: not known, the venue's price takes more than the dump says."
-        low, high = min(known), max(known)
-        if low == high:
-            return f"{words}: {cell(low)} under every policy."
-        least = ", ".join(n for n, v in zip(names, values, strict=True) if v == low)
-        most = ", ".join(n for n, v in zip(names, values, strict=True) if v == high)
-        return f"{words}: from {cell(low)} ({least}) to {cell(high)} ({most})."
+        return spread_of(words, names, values)
 
     found = [
         spread("accounts", "Accounts that were cut"),

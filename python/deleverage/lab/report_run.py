@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deleverage.errors import InputError
 from deleverage.lab import metrics
 from deleverage.lab.dump import Dump
-from deleverage.lab.replay import REQUEST, STATE, read_results
+from deleverage.lab.replay import REQUEST, STATE, parts_of, read_results
 from deleverage.lab.replay_event import COVERED
 
 __all__ = ["NAKED", "RUN_SUMMARY", "RUN_WAVES", "RunStory", "read_run"]
@@ -85,6 +85,7 @@ class RunStory:
         lights: see `replay_shown.LIGHTS`.
         pool: see `replay_pool.POOL`; no row where none was carried.
         naked: see `NAKED`; None where the dump is not at hand.
+        missing: bankruptcies of the dump that the run has not come to; 0 where it is not at hand.
     """
 
     request: Mapping[str, object]
@@ -96,6 +97,7 @@ class RunStory:
     lights: pl.DataFrame
     pool: pl.DataFrame
     naked: pl.DataFrame | None
+    missing: int
 
     @property
     def keys(self) -> list[Key]:
@@ -133,12 +135,13 @@ def read_run(directory: Path, *, dump: Path | None = None) -> RunStory:
     cut = _cut(directory, events)
     burdens = _burdens(events, cut)
     waves = _waves(events, first)
-    naked = None
+    naked, missing = None, 0
     if dump is not None:
         opened = Dump.open(dump)
         if opened.digest != request.get("dump"):
             raise InputError(f"{dump}: expected the dump that {directory} replayed, got another")
         naked = _naked(directory, opened, events, first)
+        missing = opened.bankruptcies.height - events["event"].n_unique()
     return RunStory(
         request=request,
         first=first,
@@ -149,6 +152,7 @@ def read_run(directory: Path, *, dump: Path | None = None) -> RunStory:
         lights=read_results(directory, "lights"),
         pool=read_results(directory, "pool"),
         naked=naked,
+        missing=missing,
     )
 
 
@@ -170,8 +174,7 @@ def _request(directory: Path) -> Mapping[str, object]:
 
 def _fills(directory: Path, columns: list[str]) -> pl.LazyFrame:
     """The fills of a run, not read yet."""
-    parts = sorted((directory / "fills").glob("*.parquet"))
-    return pl.scan_parquet(parts).select(columns)
+    return pl.scan_parquet(parts_of(directory, "fills")).select(columns)
 
 
 def _cut(directory: Path, events: pl.DataFrame) -> pl.DataFrame:

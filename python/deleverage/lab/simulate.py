@@ -140,7 +140,7 @@ def simulate(
         known = ", ".join(sorted(PRICES))
         raise InputError(
             f"price: edition {venue.name} settles by {kind}, which is not simulated; "
-            f"expected one of {known}, pass one of them instead"
+            f"expected one of {known}, pass one of them instead (--settle)"
         )
     drawn = draw_paths(course) if path is None else _paths(path, course)
     given = draw_traders(course) if traders is None else traders
