@@ -145,6 +145,30 @@ def test_measures_are_those_of_the_fills(dump: Dump, whole: Path) -> None:
         assert measured["needed"] == pytest.approx(qty.sum() * gap)
 
 
+def test_entries_are_those_that_are_still_there(dump: Dump, whole: Path) -> None:
+    """A side's entries are its positions, without bankrupt accounts and whom a cut closed whole."""
+    found, other = results(whole), {"long": "short", "short": "long"}
+    for snapshot in range(2):
+        rows = dump.positions(snapshot).with_columns(pl.col("market", "side").cast(pl.String))
+        events = dump.bankruptcies.filter(pl.col("snapshot") == snapshot)
+        held = {row["position_id"]: row for row in rows.iter_rows(named=True)}
+        left = {name: row["qty"] for name, row in held.items()}
+        failed = set(zip(events["market"].cast(pl.String), events["account"], strict=True))
+        for event in events.sort("event").iter_rows(named=True):
+            here = (pl.col("event") == event["event"]) & (pl.col("venue") == "bitmex")
+            there = (str(event["market"]), other[str(event["side"])])
+            standing = [
+                name
+                for name, row in held.items()
+                if (row["market"], row["side"]) == there
+                and (row["market"], row["account"]) not in failed
+                and left[name] > 0
+            ]
+            assert found["metrics"].filter(here)["entries"].to_list() == [len(standing)]
+            for fill in found["fills"].filter(here).iter_rows(named=True):
+                left[fill["position_id"]] -= fill["qty_closed"]
+
+
 def test_who_settles_at_bankruptcy_executes_what_is_needed(whole: Path) -> None:
     """At the bankruptcy price what is taken is what is missing; without a price nothing is said."""
     measured = read_results(whole, "metrics")

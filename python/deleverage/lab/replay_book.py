@@ -17,7 +17,6 @@ from deleverage.model.snapshot import Snapshot
 from deleverage.planning.side import QueueSide
 
 __all__ = [
-    "TAKEN_OUT_FROM",
     "Columns",
     "RemainingSide",
     "Remains",
@@ -33,7 +32,7 @@ Int64 = NDArray[np.int64]
 _ALWAYS = ("position_id", "account", "side", "qty")
 _WHERE_GIVEN = ("margin_mode", "status", "hedged_qty")
 _SHRINKING = ("entry_value", "margin", "maintenance_margin", "initial_margin", "open_value")
-TAKEN_OUT_FROM = 64
+_TAKEN_OUT_FROM = 64
 """Rows that are gone are taken out once they are one in so many."""
 _NOBODY = pl.DataFrame(
     schema={"account": pl.UInt64, "underlier": pl.String, "delta_neutral": pl.Boolean}
@@ -278,7 +277,7 @@ class Remains:
             self._shrink(row, closed)
         # Whoever is cut was not excluded: sorting is enough.
         self.excluded = np.sort(np.concatenate((self.excluded, rows[is_whole])))
-        self.take_out(len(self.side.columns.lots) // TAKEN_OUT_FROM)
+        self.take_out(len(self.side.columns.lots) // _TAKEN_OUT_FROM)
 
     def _shrink(self, row: int, closed: int) -> None:
         """Close a part of one row, in whole numbers."""

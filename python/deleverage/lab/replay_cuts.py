@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deleverage.book import Turns, in_turn
 from deleverage.errors import InvariantError
-from deleverage.lab.replay_book import TAKEN_OUT_FROM, RemainingSide, Remains, Unit
+from deleverage.lab.replay_book import RemainingSide, Remains, Unit
 from deleverage.lab.replay_policy import Policy, Share
 from deleverage.lab.replay_shown import Watching
 from deleverage.model.quantise import LIMIT
@@ -219,15 +219,10 @@ def _arrays(table: object) -> dict[str, NDArray[Any]]:
 
 
 def _entries(whole: int, turns: Turns, counts: Int64) -> Int64:
-    """Count the entries before each event as `Remains` does: some of those gone stand yet."""
-    is_gone = np.concatenate(([0], np.cumsum(turns.lots == turns.held)))
-    gone_by = is_gone[np.cumsum(counts)].tolist()
-    found, left, taken_out = [], whole, 0
-    for gone in gone_by:
-        found.append(left)
-        if gone - taken_out > left // TAKEN_OUT_FROM:
-            left, taken_out = left - (gone - taken_out), gone
-    return np.array(found, np.int64)
+    """Count the entries before each event: those closed whole are gone."""
+    gone = np.concatenate(([0], np.cumsum(turns.lots == turns.held)))
+    found: Int64 = whole - gone[np.cumsum(counts) - counts]
+    return found
 
 
 def cut_one_by_one(
@@ -261,7 +256,7 @@ def cut_one_by_one(
         parts.append(
             Cuts(
                 places=asked.places[place : place + 1],
-                entries=np.array([len(side)]),
+                entries=np.array([len(side) - len(remains.excluded)]),
                 unfilled=np.array([share.unfilled]),
                 counts=np.array([len(share.rows)]),
                 rows=side.original(share.rows),
