@@ -10,6 +10,8 @@
 //! units that rounding leaves over. A bracket that proves wrong is widened and the pass repeated:
 //! the sample changes the time, never the answer.
 
+use std::ops::Range;
+
 use crate::columns::LIMIT;
 use crate::error::{Error, Result};
 use crate::simd::{Level, prefetch};
@@ -26,6 +28,8 @@ pub use ratio::Ratio;
 pub const SAMPLES: usize = 1 << 14;
 /// Rows of a block: what one call of a vectorised body does.
 const BLOCK: usize = 1 << 10;
+/// Rows that are worked on while those one block later are on their way from memory.
+const RUN: usize = 1 << 6;
 
 /// What the shares are shares of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +173,26 @@ struct Rows<'a> {
     free: i64,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    /// The places of a block run by run, each while what lies one block later is asked for.
+    #[inline(always)]
+    fn runs(self, first: usize, length: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        (0..length).step_by(RUN).map(move |start| {
+            let next = first + start + BLOCK..first + start + BLOCK + RUN;
+            prefetch(self.weight, next.clone());
+            if !std::ptr::eq(self.weight, self.cap) {
+                prefetch(self.cap, next);
+            }
+            start..length.min(start + RUN)
+        })
+    }
+
+    /// The rows at some of the places.
+    #[inline(always)]
+    fn part(&self, places: Range<usize>) -> Self {
+        Self { weight: &self.weight[places.clone()], cap: &self.cap[places], free: self.free }
+    }
+
     /// Weight and cap of a place; both are zero where there is no weight.
     #[inline(always)]
     fn at(&self, place: usize) -> (i64, i64) {
@@ -213,18 +236,6 @@ impl<'a> View<'a> {
     fn rows(&self, start: usize, length: usize) -> Rows<'a> {
         let end = self.weight.len().min(start + length);
         Rows { weight: &self.weight[start..end], cap: &self.cap[start..end], free: self.free }
-    }
-
-    /// The rows of a block, while those of the next are on their way from memory.
-    #[inline(always)]
-    fn block(&self, first: usize, length: usize) -> Rows<'a> {
-        // The processor sees by itself what a single column needs next.
-        if !std::ptr::eq(self.weight, self.cap) {
-            let next = first + BLOCK..first + 2 * BLOCK;
-            prefetch(self.weight, next.clone());
-            prefetch(self.cap, next);
-        }
-        self.rows(first, length)
     }
 
     fn row(&self, row: usize) -> (i64, i64) {

@@ -6,6 +6,7 @@
 //! from both sides: where the bounds meet nothing else is worked out.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -296,18 +297,20 @@ impl<W: Word> Chunk<'_, W> {
     fn rows<const KEPT: bool>(self) -> (Vec<Claim<W>>, i128) {
         let (mut undecided, mut shared) = (Vec::new(), 0i128);
         let mut block = Block { units: [0; BLOCK], open: [0; BLOCK], ids: [0; BLOCK] };
+        let all = self.view.rows(0, self.view.weight.len());
         let mut tied_until = 0;
         let length = self.taken.len();
         let mut taken = Stream::new(self.view.level, self.taken);
         for (turn, start) in (0..length).step_by(BLOCK).enumerate() {
             let (first, length) = (self.first + start, BLOCK.min(length - start));
-            let rows = self.view.block(first, length);
-            if turn >= tied_until && block.bound::<KEPT>(rows, &self.bounds) > MANY {
+            let rows = self.view.rows(first, length);
+            let runs = all.runs(first, length);
+            if turn >= tied_until && block.bound::<KEPT>(rows, runs, &self.bounds) > MANY {
                 tied_until = turn + ALIKE;
             }
             if turn < tied_until {
                 self.view.ids(first, &mut block.ids[..length]);
-                block.round::<W, KEPT>(rows, &self.ratio, &self.cut);
+                block.round::<W, KEPT>(rows, all.runs(first, length), &self.ratio, &self.cut);
             }
             let mut places = [0u16; BLOCK];
             let mut count = 0;
@@ -346,16 +349,25 @@ struct Block {
 impl Block {
     /// Units by bounds; how many rows have bounds that do not meet.
     #[inline(always)]
-    fn bound<const KEPT: bool>(&mut self, rows: Rows<'_>, bounds: &Bounds) -> u64 {
+    fn bound<const KEPT: bool>(
+        &mut self,
+        rows: Rows<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
+        bounds: &Bounds,
+    ) -> u64 {
         let mut count = 0u64;
         self.open = [0; BLOCK];
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let [low, high] = bounds.of::<KEPT>(float(weight), float(cap));
-            let is_open = low < high;
-            self.units[place] = whole(low) as i64;
-            self.open[place] = u8::from(is_open);
-            count += u64::from(is_open);
+        for run in runs {
+            let rows = rows.part(run.clone());
+            let (units, open) = (&mut self.units[run.clone()], &mut self.open[run]);
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(units.len()).min(open.len()) {
+                let (weight, cap) = rows.at(place);
+                let [low, high] = bounds.of::<KEPT>(float(weight), float(cap));
+                let is_open = low < high;
+                units[place] = whole(low) as i64;
+                open[place] = u8::from(is_open);
+                count += u64::from(is_open);
+            }
         }
         count
     }
@@ -365,17 +377,24 @@ impl Block {
     fn round<W: Word, const KEPT: bool>(
         &mut self,
         rows: Rows<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
         ratio: &Multiple<W>,
         cut: &Cut<W>,
     ) {
         self.open = [0; BLOCK];
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let share = key_of(ratio, weight, cap, KEPT);
-            let (is_more, is_open) = cut.decide::<KEPT>(share, weight, self.ids[place]);
-            let more = i64::from(is_more);
-            self.units[place] = share.0 + if KEPT { -more } else { more };
-            self.open[place] = u8::from(is_open);
+        for run in runs {
+            let rows = rows.part(run.clone());
+            let (units, open) = (&mut self.units[run.clone()], &mut self.open[run.clone()]);
+            let ids = &self.ids[run];
+            let count = rows.weight.len().min(rows.cap.len()).min(ids.len());
+            for place in 0..count.min(units.len()).min(open.len()) {
+                let (weight, cap) = rows.at(place);
+                let share = key_of(ratio, weight, cap, KEPT);
+                let (is_more, is_open) = cut.decide::<KEPT>(share, weight, ids[place]);
+                let more = i64::from(is_more);
+                units[place] = share.0 + if KEPT { -more } else { more };
+                open[place] = u8::from(is_open);
+            }
         }
     }
 

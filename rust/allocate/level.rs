@@ -1,6 +1,7 @@
 //! The level at which shares without rounding add up to an amount, exactly.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -245,15 +246,14 @@ impl Task for Pass<'_> {
         let count = rows.weight.len();
         for start in (0..count).step_by(BLOCK) {
             let end = count.min(start + BLOCK);
-            let part =
-                Rows { weight: &rows.weight[start..end], cap: &rows.cap[start..end], ..rows };
+            let part = rows.part(start..end);
             if is_plain {
                 let (total, seen) = part.add_up();
                 if seen >> 51 != 0 {
                     return false;
                 }
                 sums.capacity += total as u128;
-            } else if !part.split(aim, is_kept, sums) {
+            } else if !part.split(rows.runs(start, end - start), aim, is_kept, sums) {
                 return false;
             }
         }
@@ -275,7 +275,13 @@ impl Rows<'_> {
 
     /// Sums what is surely full and surely open, and keeps the rest; whether all is in range.
     #[inline(always)]
-    fn split(self, aim: Aim, is_kept: bool, sums: &mut Sums) -> bool {
+    fn split(
+        self,
+        runs: impl Iterator<Item = Range<usize>>,
+        aim: Aim,
+        is_kept: bool,
+        sums: &mut Sums,
+    ) -> bool {
         let mut rest = [0u8; BLOCK];
         let mut count = 0u64;
         let (mut capacity, mut full, mut open) = (0i64, 0i64, 0i64);
@@ -284,19 +290,22 @@ impl Rows<'_> {
         let high = aim.bracket.high * (1.0 + DOUBT);
         // Below zero a weight that keeps is as good as none: its size counts.
         let sign = if is_kept { -1 } else { 0 };
-        for place in 0..self.weight.len() {
-            let given = self.weight[place];
-            seen |= (given ^ (given >> 63 & sign)) as u64 | self.cap[place] as u64;
-            let (weight, cap) = self.at(place);
-            most |= (weight | cap) as u64;
-            let (w, c) = (float(weight), float(cap));
-            let is_full = c < low * w;
-            let is_open = c >= high * w;
-            capacity = capacity.wrapping_add(cap);
-            full = full.wrapping_add(if is_full { cap } else { 0 });
-            open = open.wrapping_add(if is_open { weight } else { 0 });
-            rest[place] = u8::from(!(is_full | is_open));
-            count += u64::from(!(is_full | is_open));
+        for run in runs {
+            let (rows, rest) = (self.part(run.clone()), &mut rest[run]);
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(rest.len()) {
+                let given = rows.weight[place];
+                seen |= (given ^ (given >> 63 & sign)) as u64 | rows.cap[place] as u64;
+                let (weight, cap) = rows.at(place);
+                most |= (weight | cap) as u64;
+                let (w, c) = (float(weight), float(cap));
+                let is_full = c < low * w;
+                let is_open = c >= high * w;
+                capacity = capacity.wrapping_add(cap);
+                full = full.wrapping_add(if is_full { cap } else { 0 });
+                open = open.wrapping_add(if is_open { weight } else { 0 });
+                rest[place] = u8::from(!(is_full | is_open));
+                count += u64::from(!(is_full | is_open));
+            }
         }
         if seen >> 51 != 0 {
             return false;
@@ -312,13 +321,13 @@ impl Rows<'_> {
             let (weight, cap) = self.count(tie, &mut rest);
             sums.tied = (sums.tied.0 + weight as u128, sums.tied.1 + cap as u128);
         }
-        let (mut weights, mut caps, mut left) = ([0; BLOCK], [0; BLOCK], 0);
         each_marked(&rest, |place| {
-            (weights[left], caps[left]) = self.at(place);
-            left += usize::from(caps[left] > 0);
+            let (weight, cap) = self.at(place);
+            if cap > 0 {
+                sums.weight.push(weight);
+                sums.cap.push(cap);
+            }
         });
-        sums.weight.extend_from_slice(&weights[..left]);
-        sums.cap.extend_from_slice(&caps[..left]);
         true
     }
 }
