@@ -164,6 +164,14 @@ fn each_marked(marks: &[u8; BLOCK], mut visit: impl FnMut(usize)) {
     }
 }
 
+/// How many places of a block are marked.
+#[inline(always)]
+fn count_marked(marks: &[u8; BLOCK]) -> u64 {
+    // A byte holds the marks of every eighth place: there are fewer than 256 of these.
+    let words = marks.as_chunks::<8>().0.iter().map(|&eight| u64::from_le_bytes(eight));
+    words.sum::<u64>().to_le_bytes().iter().map(|&count| u64::from(count)).sum()
+}
+
 /// A block of rows.
 #[derive(Clone, Copy)]
 struct Rows<'a> {

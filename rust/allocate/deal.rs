@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::level::Found;
 use super::ratio::{Multiple, Word, float};
 use super::sample::{AHEAD, pick, visit};
-use super::{BLOCK, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rows, Shared, View, count_marked, each_marked};
 use crate::load::whole;
 use crate::select::CHUNK;
 use crate::simd::{Stream, Task, dispatch, prefetch};
@@ -355,7 +355,6 @@ impl Block {
         runs: impl Iterator<Item = Range<usize>>,
         bounds: &Bounds,
     ) -> u64 {
-        let mut count = 0u64;
         self.open = [0; BLOCK];
         for run in runs {
             let rows = rows.part(run.clone());
@@ -366,10 +365,9 @@ impl Block {
                 let is_open = low < high;
                 units[place] = whole(low) as i64;
                 open[place] = u8::from(is_open);
-                count += u64::from(is_open);
             }
         }
-        count
+        count_marked(&self.open)
     }
 
     /// Units in whole numbers: of ties at the ends of the cut the ids tell.

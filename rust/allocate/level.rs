@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::ratio::{Ratio, float};
 use super::sample::{Bracket, Goal, Sample};
-use super::{BLOCK, Rounding, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rounding, Rows, Shared, View, count_marked, each_marked};
 use crate::error::Result;
 use crate::exact::multiply;
 use crate::select::CHUNK;
@@ -283,7 +283,6 @@ impl Rows<'_> {
         sums: &mut Sums,
     ) -> bool {
         let mut rest = [0u8; BLOCK];
-        let mut count = 0u64;
         let (mut capacity, mut full, mut open) = (0i64, 0i64, 0i64);
         let (mut seen, mut most) = (0u64, 0u64);
         let low = aim.bracket.low * (1.0 - DOUBT);
@@ -304,7 +303,6 @@ impl Rows<'_> {
                 full = full.wrapping_add(if is_full { cap } else { 0 });
                 open = open.wrapping_add(if is_open { weight } else { 0 });
                 rest[place] = u8::from(!(is_full | is_open));
-                count += u64::from(!(is_full | is_open));
             }
         }
         if seen >> 51 != 0 {
@@ -317,7 +315,7 @@ impl Rows<'_> {
             let rows = (0..self.weight.len()).map(|place| self.at(place));
             sums.heavy.extend(rows.filter(|row| (row.0 | row.1) as u64 >= aim.heavy));
         }
-        if let Some(tie) = aim.tie.filter(|_| count > MANY) {
+        if let Some(tie) = aim.tie.filter(|_| count_marked(&rest) > MANY) {
             let (weight, cap) = self.count(tie, &mut rest);
             sums.tied = (sums.tied.0 + weight as u128, sums.tied.1 + cap as u128);
         }

@@ -229,7 +229,8 @@ impl Block {
         for run in runs {
             let rows = rows.part(run.clone());
             let (below, above) = (&mut self.from[run.clone()], &mut self.to[run]);
-            for place in 0..rows.weight.len().min(rows.cap.len()).min(below.len()).min(above.len()) {
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(below.len()).min(above.len())
+            {
                 let (weight, cap) = rows.at(place);
                 let (from, to) = (floor(weight, cap, low), floor(weight, cap, high));
                 count += u64::from(from < to);
@@ -265,13 +266,7 @@ impl Block {
 
     /// Takes the units that are sure, and lists the rows that have open steps; the sure units.
     #[inline(always)]
-    fn write(
-        &mut self,
-        rows: Rows<'_>,
-        is_kept: bool,
-        first: usize,
-        ranges: &mut Vec<Gap>,
-    ) -> i64 {
+    fn write(&mut self, rows: Rows<'_>, is_kept: bool, first: usize, ranges: &mut Vec<Gap>) -> i64 {
         let mut marks = [0u8; BLOCK];
         let mut units = 0i64;
         for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
