@@ -12,8 +12,11 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::columns::LIMIT;
 use crate::error::{Error, Result};
+use crate::select::CHUNK;
 use crate::simd::{Level, prefetch};
 
 mod deal;
@@ -150,6 +153,16 @@ struct View<'a> {
     shared: Shared,
     sample: usize,
     level: Level,
+}
+
+/// What comes of every chunk of a column and its first row; no pool is woken for a single one.
+fn each_chunk<T: Send>(taken: &mut [i64], work: impl Fn(usize, &mut [i64]) -> T + Sync) -> Vec<T> {
+    if taken.len() <= CHUNK {
+        return vec![work(0, taken)];
+    }
+    // From the end: what was read last is still near.
+    let chunks = taken.par_chunks_mut(CHUNK).enumerate().rev();
+    chunks.map(|(chunk, taken)| work(chunk * CHUNK, taken)).collect()
 }
 
 /// Does something at every marked place of a block; marks are 0 or 1.

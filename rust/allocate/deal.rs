@@ -8,14 +8,11 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::level::Found;
 use super::ratio::{Multiple, Word, float};
 use super::sample::{AHEAD, pick, visit};
-use super::{BLOCK, Rows, Shared, View, count_marked, each_marked};
+use super::{BLOCK, Rows, Shared, View, count_marked, each_chunk, each_marked};
 use crate::load::whole;
-use crate::select::CHUNK;
 use crate::simd::{Stream, Task, dispatch, prefetch};
 
 /// Sampled standard errors to either side.
@@ -201,16 +198,7 @@ fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut<W> {
     let Some(picked) = picked else {
         return Cut::ALL;
     };
-    let is_kept = view.shared == Shared::Kept;
-    let mut left = 0.0;
-    let rows = view.rows(0, view.weight.len());
-    let keyed: Vec<(f64, u32)> = visit(rows, &picked)
-        .filter_map(|(row, weight, cap)| {
-            let (_, rest, key) = key_of(ratio, weight, cap, is_kept);
-            left += rest.float() / ratio.den.float();
-            (key > 0.0).then_some((key, row))
-        })
-        .collect();
+    let (keyed, left) = dispatch(view.level, Keyed { view, ratio, picked: &picked });
     let doubt = margin * (ERRORS * (picked.len() as f64).sqrt() / 2.0 + FEW);
     let mut keys: Vec<f64> = keyed.iter().map(|&(key, _)| key).collect();
     let mut cut = Cut::ALL;
@@ -221,6 +209,31 @@ fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut<W> {
         cut.high = at(view, ratio, &keyed, &mut keys, (left - doubt) as usize);
     }
     cut
+}
+
+/// The keys of picked rows that are not whole, and what all of these leave together.
+struct Keyed<'a, W> {
+    view: &'a View<'a>,
+    ratio: &'a Multiple<W>,
+    picked: &'a [u32],
+}
+
+impl<W: Word> Task for Keyed<'_, W> {
+    type Output = (Vec<(f64, u32)>, f64);
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let is_kept = self.view.shared == Shared::Kept;
+        let (mut keyed, mut left) = (Vec::with_capacity(self.picked.len()), 0.0);
+        for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
+            let (_, rest, key) = key_of(self.ratio, weight, cap, is_kept);
+            left += rest.float() / self.ratio.den.float();
+            if key > 0.0 {
+                keyed.push((key, row));
+            }
+        }
+        (keyed, left)
+    }
 }
 
 /// The claim at a place of the sample; keys are sorted first, and claims of one key after that.
@@ -255,16 +268,9 @@ fn pass<W: Word>(
     taken: &mut [i64],
 ) -> (Vec<Claim<W>>, i128) {
     let bounds = Bounds::new(ratio, &cut);
-    // From the end: what was read last is still near.
-    let sides: Vec<(Vec<Claim<W>>, i128)> = taken
-        .par_chunks_mut(CHUNK)
-        .enumerate()
-        .rev()
-        .map(|(chunk, taken)| {
-            let task = Chunk { view, ratio: *ratio, cut, bounds, first: chunk * CHUNK, taken };
-            dispatch(view.level, task)
-        })
-        .collect();
+    let sides = each_chunk(taken, |first, taken| {
+        dispatch(view.level, Chunk { view, ratio: *ratio, cut, bounds, first, taken })
+    });
     let dealt = sides.iter().map(|side| side.1).sum();
     let mut undecided = Vec::with_capacity(sides.iter().map(|side| side.0.len()).sum());
     for (claims, _) in &sides {

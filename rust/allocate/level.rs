@@ -200,16 +200,17 @@ fn total(values: &[i64]) -> u128 {
 
 fn scan(view: &View<'_>, aim: Aim) -> Result<Sums> {
     let starts: Vec<usize> = (0..view.weight.len()).step_by(CHUNK).collect();
-    let parts: Vec<Option<Sums>> = starts
-        .par_iter()
-        .map(|&start| {
-            let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
-            let is_kept = view.shared == Shared::Kept;
-            let mut sums = Sums::default();
-            let pass = Pass { rows, aim, is_kept, is_plain, sums: &mut sums };
-            dispatch(view.level, pass).then_some(sums)
-        })
-        .collect();
+    let part = |&start: &usize| {
+        let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
+        let is_kept = view.shared == Shared::Kept;
+        let mut sums = Sums::default();
+        let pass = Pass { rows, aim, is_kept, is_plain, sums: &mut sums };
+        dispatch(view.level, pass).then_some(sums)
+    };
+    let parts: Vec<Option<Sums>> = match starts.as_slice() {
+        [start] => vec![part(start)],
+        starts => starts.par_iter().map(part).collect(),
+    };
     let parts = parts.into_iter().collect::<Option<Vec<_>>>();
     let parts = parts.ok_or_else(|| view.first_out_of_range())?;
     let mut all = Sums::default();

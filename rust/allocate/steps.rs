@@ -7,15 +7,12 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::level::{DOUBT, Found};
 use super::ratio::{Multiple, Ratio, float};
 use super::sample::{AHEAD, Bracket, RUN, pick, visit};
-use super::{BLOCK, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rows, Shared, View, each_chunk, each_marked};
 use crate::columns::LIMIT;
 use crate::load::whole;
-use crate::select::CHUNK;
 use crate::simd::{Level, Stream, Task, dispatch, prefetch};
 
 /// Steps a row, on average, that are listed one by one.
@@ -98,20 +95,40 @@ fn guess(view: &View<'_>, found: &Found, margin: f64) -> Cut {
     let Some(picked) = pick(view.weight.len(), view.sample, RUN) else {
         return Cut { bracket, ..everything };
     };
-    let mut claims = Vec::new();
-    for (row, weight, cap) in visit(view.rows(0, view.weight.len()), &picked) {
-        let [from, to] = ends(bracket).map(|level| floor(weight, cap, level));
-        if to - from > MOST_STEPS {
-            return Cut { bracket, ..everything };
-        }
-        let id = view.key(row);
-        claims.extend((from + 1..=to).map(|units| Claim { step: Step { units, weight }, id }));
-    }
+    let Some(mut claims) = dispatch(view.level, Claims { view, bracket, picked: &picked }) else {
+        return Cut { bracket, ..everything };
+    };
     // What lies at one level is told apart by ids, of which the sample has drawn some.
     let error = error + margin * ERRORS * (claims.len() as f64).sqrt() / 2.0;
     claims.sort_unstable_by(Claim::order);
     let low = (place >= error).then(|| claims.get((place - error) as usize).copied()).flatten();
     Cut { bracket, low, high: claims.get((place + error) as usize).copied() }
+}
+
+/// The steps of picked rows in a bracket; none where a row has too many.
+struct Claims<'a> {
+    view: &'a View<'a>,
+    bracket: Bracket,
+    picked: &'a [u32],
+}
+
+impl Task for Claims<'_> {
+    type Output = Option<Vec<Claim>>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let mut claims = Vec::new();
+        for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
+            let [from, to] = ends(self.bracket).map(|level| floor(weight, cap, level));
+            if to - from > MOST_STEPS {
+                return None;
+            }
+            for units in from + 1..=to {
+                claims.push(Claim { step: Step { units, weight }, id: self.view.key(row) });
+            }
+        }
+        Some(claims)
+    }
 }
 
 /// The ends of a bracket, a little further apart than floats may err.
@@ -152,15 +169,8 @@ impl Step {
 
 /// Writes the sure units of every row; rows with steps in the cut, and the sum of the units.
 fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Gap>, i128) {
-    // From the end: what was read last is still near.
-    let sides: Vec<Side> = taken
-        .par_chunks_mut(CHUNK)
-        .enumerate()
-        .rev()
-        .map(|(chunk, taken)| {
-            dispatch(view.level, Chunk { view, cut, first: chunk * CHUNK, taken })
-        })
-        .collect();
+    let sides =
+        each_chunk(taken, |first, taken| dispatch(view.level, Chunk { view, cut, first, taken }));
     let dealt = sides.iter().map(|side| side.units).sum();
     let mut ranges = Vec::with_capacity(sides.iter().map(|side| side.ranges.len()).sum());
     for side in &sides {

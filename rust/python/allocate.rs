@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::{InputError, compute, level_of};
 use crate::allocate::{Candidates, Request, Rounding, Shared, allocate_into};
+use crate::select::CHUNK;
 
 /// Units taken, what is unfilled, the level, and passes repeated.
 type Allocated<'py> = (Bound<'py, PyArray1<i64>>, u128, Option<(u128, u128)>, u32);
@@ -44,6 +45,8 @@ pub fn allocate<'py>(
         is_within_weight,
         id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
     };
+    // The pool takes longer to wake than a single chunk lasts.
+    let threads = if candidates.weight.len() > CHUNK { threads } else { 0 };
     // NumPy asks for huge pages, which cost a fraction of what small ones do to come by.
     let taken = out.unwrap_or_else(|| PyArray1::zeros(py, candidates.weight.len(), false));
     let mut units = taken.try_readwrite().map_err(|refusal| {
