@@ -227,12 +227,12 @@ impl<W: Word> Task for Keyed<'_, W> {
         let (mut keyed, mut left) = (Vec::with_capacity(self.picked.len()), 0.0);
         for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
             let (_, rest, key) = key_of(self.ratio, weight, cap, is_kept);
-            left += rest.float() / self.ratio.den.float();
+            left += rest.float();
             if key > 0.0 {
                 keyed.push((key, row));
             }
         }
-        (keyed, left)
+        (keyed, left / self.ratio.den.float())
     }
 }
 

@@ -15,8 +15,10 @@ const ERRORS: f64 = 2.25;
 const FEW: f64 = 4.0;
 /// Part of the sample, one in so many, that is worth to be counted as a tie.
 const FEW_TIES: usize = 100;
-/// Most doublings or halvings of a step.
-const STEPS: usize = 16;
+/// Most doublings of a step.
+const DOUBLINGS: usize = 16;
+/// Halvings of a step: a thousandth of it is less than what a sample can be off by.
+const HALVINGS: usize = 10;
 
 /// Sampled rows in the order of the level at which each is full.
 pub struct Sample {
@@ -242,7 +244,7 @@ impl Sample {
         let mut step = (open.len() + 1) as f64 * self.scale / weights.max(1.0);
         let mut doublings = 0;
         while !is_above(start + step) {
-            if doublings == STEPS {
+            if doublings == DOUBLINGS {
                 return (Bracket { low: start, high: f64::INFINITY }, 0.0, f64::INFINITY);
             }
             doublings += 1;
@@ -250,7 +252,7 @@ impl Sample {
         }
         let (mut low, mut high) = (0.0, step);
         let mut sure = (0.0, step);
-        for _ in 0..STEPS {
+        for _ in 0..HALVINGS {
             let middle = f64::midpoint(low, high);
             if is_above(start + middle) {
                 (high, sure.1) = (middle, middle);
@@ -260,7 +262,7 @@ impl Sample {
         }
         high = sure.1;
         low = 0.0;
-        for _ in 0..STEPS {
+        for _ in 0..HALVINGS {
             let middle = f64::midpoint(low, high);
             if is_below(start + middle) {
                 (low, sure.0) = (middle, middle);
