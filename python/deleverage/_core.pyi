@@ -17,6 +17,7 @@ __all__ = [
     "floor",
     "floor_variants",
     "is_release_build",
+    "least",
     "levels",
     "lights",
     "order",
@@ -51,6 +52,12 @@ def floor(
 ) -> int: ...
 def floor_variants() -> list[str]: ...
 def is_release_build() -> bool: ...
+def least(
+    columns: list[npt.NDArray[np.int64]],
+    variant: int,
+    threads: int,
+    out: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.int64]: ...
 def levels() -> list[str]: ...
 def lights(
     subject: tuple[Any, ...], bands: int, weight: str, threads: int
