@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::select::CHUNK;
-use crate::simd::{Level, Stream, Task, dispatch};
+use crate::simd::{Level, Stream, Task, dispatch, prefetch};
 
 /// The four sum loops: columns one after the other or interleaved, baseline or widest set.
 pub const VARIANTS: [&str; 4] =
@@ -66,8 +66,13 @@ impl Task for Write<'_> {
         for start in (0..count).step_by(BLOCK) {
             let length = BLOCK.min(count - start);
             let rows = self.first + start..self.first + start + length;
+            if others.is_empty() {
+                into.push(&first[rows]);
+                continue;
+            }
             values[..length].copy_from_slice(&first[rows.clone()]);
             for column in others {
+                prefetch(column, rows.end..rows.end + BLOCK);
                 for (value, &read) in values.iter_mut().zip(&column[rows.clone()]) {
                     *value = value.wrapping_add(read);
                 }

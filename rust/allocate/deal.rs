@@ -100,7 +100,7 @@ impl<W: Word> Cut<W> {
 
     /// Whether a share of some weight and id is met, and whether that is left open.
     #[inline(always)]
-    fn decide<const KEPT: bool>(&self, share: (i64, W, f64), weight: i64, id: u64) -> (bool, bool) {
+    fn decide<const KEPT: bool>(&self, share: (i64, W), weight: i64, id: u64) -> (bool, bool) {
         let (is_over, is_at) = self.high.before::<KEPT>(share, weight);
         let is_more = is_over || (is_at && id < self.high.claim.id);
         let (is_over, is_at) = self.low.before::<KEPT>(share, weight);
@@ -116,16 +116,14 @@ impl<W: Word> End<W> {
 
     /// Whether a claim comes before the end, and whether it is the end's equal but for the id.
     #[inline(always)]
-    fn before<const KEPT: bool>(
-        &self,
-        (kept, rest, key): (i64, W, f64),
-        weight: i64,
-    ) -> (bool, bool) {
+    fn before<const KEPT: bool>(&self, (kept, rest): (i64, W), weight: i64) -> (bool, bool) {
         if !KEPT {
             return (rest > self.claim.rest, rest == self.claim.rest);
         }
-        let is_above = key > self.key * (1.0 + APART);
-        let is_near = key >= self.key * (1.0 - APART) && !is_above;
+        // A product rounds as little as the division that made the end's own key.
+        let (rest, weight_float) = (rest.float(), float(weight));
+        let is_above = rest > weight_float * (self.key * (1.0 + APART));
+        let is_near = rest >= weight_float * (self.key * (1.0 - APART)) && !is_above;
         // Keys this near leave a difference of the products below 2^8: no word overflows.
         let product = kept.wrapping_mul(self.claim.weight);
         let more = product.wrapping_sub(self.claim.kept.wrapping_mul(weight));
@@ -178,17 +176,16 @@ fn lesser(one: f64, other: f64) -> f64 {
     if one < other { one } else { other }
 }
 
-/// Which key a share has, zero where it is whole; and the units it stands at.
+/// The units that a share stands at, and its rest, zero where it is whole.
 #[inline(always)]
-fn key_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) -> (i64, W, f64) {
+fn share_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) -> (i64, W) {
     let (units, rest) = ratio.of(weight, cap);
     if !is_kept {
-        return (units, rest, rest.float());
+        return (units, rest);
     }
     let is_whole = rest == W::ZERO;
     let above = if is_whole { W::ZERO } else { ratio.den.minus(rest) };
-    let key = if is_whole { 0.0 } else { above.float() / float(weight) };
-    (units + i64::from(!is_whole), above, key)
+    (units + i64::from(!is_whole), above)
 }
 
 /// Where the sample expects the last claim that is met.
@@ -226,10 +223,10 @@ impl<W: Word> Task for Keyed<'_, W> {
         let is_kept = self.view.shared == Shared::Kept;
         let (mut keyed, mut left) = (Vec::with_capacity(self.picked.len()), 0.0);
         for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
-            let (_, rest, key) = key_of(self.ratio, weight, cap, is_kept);
-            left += rest.float();
-            if key > 0.0 {
-                keyed.push((key, row));
+            let rest = share_of(self.ratio, weight, cap, is_kept).1.float();
+            left += rest;
+            if rest > 0.0 {
+                keyed.push((if is_kept { rest / float(weight) } else { rest }, row));
             }
         }
         (keyed, left / self.ratio.den.float())
@@ -255,7 +252,7 @@ fn at<W: Word>(
 fn claim<W: Word>(view: &View<'_>, ratio: &Multiple<W>, row: u32) -> Claim<W> {
     let (weight, cap) = view.row(row as usize);
     let is_kept = view.shared == Shared::Kept;
-    let (units, rest, _) = key_of(ratio, weight, cap, is_kept);
+    let (units, rest) = share_of(ratio, weight, cap, is_kept);
     let kept = if is_kept { units } else { 0 };
     Claim { rest, kept, weight, id: view.id(row), row }
 }
@@ -328,7 +325,7 @@ impl<W: Word> Chunk<'_, W> {
                 let place = usize::from(place);
                 let (weight, cap) = rows.at(place);
                 let row = (first + place) as u32;
-                let share = key_of(&self.ratio, weight, cap, KEPT);
+                let share = share_of(&self.ratio, weight, cap, KEPT);
                 let id = self.view.id(row);
                 let (is_more, is_open) = self.cut.decide::<KEPT>(share, weight, id);
                 let more = i64::from(is_more);
@@ -393,7 +390,7 @@ impl Block {
             let count = rows.weight.len().min(rows.cap.len()).min(ids.len());
             for place in 0..count.min(units.len()).min(open.len()) {
                 let (weight, cap) = rows.at(place);
-                let share = key_of(ratio, weight, cap, KEPT);
+                let share = share_of(ratio, weight, cap, KEPT);
                 let (is_more, is_open) = cut.decide::<KEPT>(share, weight, ids[place]);
                 let more = i64::from(is_more);
                 units[place] = share.0 + if KEPT { -more } else { more };
