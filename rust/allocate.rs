@@ -10,8 +10,13 @@
 //! units that rounding leaves over. A bracket that proves wrong is widened and the pass repeated:
 //! the sample changes the time, never the answer.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use crate::columns::LIMIT;
 use crate::error::{Error, Result};
+use crate::select::CHUNK;
 use crate::simd::{Level, prefetch};
 
 mod deal;
@@ -26,6 +31,8 @@ pub use ratio::Ratio;
 pub const SAMPLES: usize = 1 << 14;
 /// Rows of a block: what one call of a vectorised body does.
 const BLOCK: usize = 1 << 10;
+/// Rows that are worked on while those one block later are on their way from memory.
+const RUN: usize = 1 << 6;
 
 /// What the shares are shares of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +155,16 @@ struct View<'a> {
     level: Level,
 }
 
+/// What comes of every chunk of a column and its first row; no pool is woken for a single one.
+fn each_chunk<T: Send>(taken: &mut [i64], work: impl Fn(usize, &mut [i64]) -> T + Sync) -> Vec<T> {
+    if taken.len() <= CHUNK {
+        return vec![work(0, taken)];
+    }
+    // From the end: what was read last is still near.
+    let chunks = taken.par_chunks_mut(CHUNK).enumerate().rev();
+    chunks.map(|(chunk, taken)| work(chunk * CHUNK, taken)).collect()
+}
+
 /// Does something at every marked place of a block; marks are 0 or 1.
 #[inline(always)]
 fn each_marked(marks: &[u8; BLOCK], mut visit: impl FnMut(usize)) {
@@ -160,6 +177,14 @@ fn each_marked(marks: &[u8; BLOCK], mut visit: impl FnMut(usize)) {
     }
 }
 
+/// How many places of a block are marked.
+#[inline(always)]
+fn count_marked(marks: &[u8; BLOCK]) -> u64 {
+    // A byte holds the marks of every eighth place: there are fewer than 256 of these.
+    let words = marks.as_chunks::<8>().0.iter().map(|&eight| u64::from_le_bytes(eight));
+    words.sum::<u64>().to_le_bytes().iter().map(|&count| u64::from(count)).sum()
+}
+
 /// A block of rows.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
@@ -169,7 +194,26 @@ struct Rows<'a> {
     free: i64,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    /// The places of a block run by run, each while what lies one block later is asked for.
+    #[inline(always)]
+    fn runs(self, first: usize, length: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        (0..length).step_by(RUN).map(move |start| {
+            let next = first + start + BLOCK..first + start + BLOCK + RUN;
+            prefetch(self.weight, next.clone());
+            if !std::ptr::eq(self.weight, self.cap) {
+                prefetch(self.cap, next);
+            }
+            start..length.min(start + RUN)
+        })
+    }
+
+    /// The rows at some of the places.
+    #[inline(always)]
+    fn part(&self, places: Range<usize>) -> Self {
+        Self { weight: &self.weight[places.clone()], cap: &self.cap[places], free: self.free }
+    }
+
     /// Weight and cap of a place; both are zero where there is no weight.
     #[inline(always)]
     fn at(&self, place: usize) -> (i64, i64) {
@@ -213,18 +257,6 @@ impl<'a> View<'a> {
     fn rows(&self, start: usize, length: usize) -> Rows<'a> {
         let end = self.weight.len().min(start + length);
         Rows { weight: &self.weight[start..end], cap: &self.cap[start..end], free: self.free }
-    }
-
-    /// The rows of a block, while those of the next are on their way from memory.
-    #[inline(always)]
-    fn block(&self, first: usize, length: usize) -> Rows<'a> {
-        // The processor sees by itself what a single column needs next.
-        if !std::ptr::eq(self.weight, self.cap) {
-            let next = first + BLOCK..first + 2 * BLOCK;
-            prefetch(self.weight, next.clone());
-            prefetch(self.cap, next);
-        }
-        self.rows(first, length)
     }
 
     fn row(&self, row: usize) -> (i64, i64) {

@@ -3,11 +3,14 @@
 use rayon::prelude::*;
 
 use crate::select::CHUNK;
-use crate::simd::{Level, Task, dispatch};
+use crate::simd::{Level, Stream, Task, dispatch, prefetch};
 
 /// The four sum loops: columns one after the other or interleaved, baseline or widest set.
 pub const VARIANTS: [&str; 4] =
     ["sequential-baseline", "sequential-widest", "interleaved-baseline", "interleaved-widest"];
+
+/// Rows that are written at once.
+const BLOCK: usize = 1 << 10;
 
 /// What a rule reads of each row.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,53 @@ pub fn floor(reads: Reads<'_>, variant: usize) -> i64 {
         dispatch(level, Sum { reads, start, end, is_interleaved })
     };
     starts.par_iter().map(|&start| sum(start)).reduce(|| 0, i64::wrapping_add)
+}
+
+/// Sums the columns once, then reads them again and writes a value a row: what any sharing of a
+/// sum among all rows does at the least.
+#[must_use]
+pub fn least(columns: &[&[i64]], variant: usize, into: &mut [i64]) -> i64 {
+    let total = floor(Reads { columns, gather: None }, variant);
+    // From the end: what was read last is still near.
+    into.par_chunks_mut(CHUNK).enumerate().rev().for_each(|(chunk, into)| {
+        dispatch(Level::detect(), Write { columns, first: chunk * CHUNK, into });
+    });
+    total
+}
+
+struct Write<'a> {
+    columns: &'a [&'a [i64]],
+    first: usize,
+    into: &'a mut [i64],
+}
+
+impl Task for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [first, others @ ..] = self.columns else {
+            return;
+        };
+        let (count, mut values) = (self.into.len(), [0; BLOCK]);
+        let mut into = Stream::new(Level::detect(), self.into);
+        for start in (0..count).step_by(BLOCK) {
+            let length = BLOCK.min(count - start);
+            let rows = self.first + start..self.first + start + length;
+            if others.is_empty() {
+                into.push(&first[rows]);
+                continue;
+            }
+            values[..length].copy_from_slice(&first[rows.clone()]);
+            for column in others {
+                prefetch(column, rows.end..rows.end + BLOCK);
+                for (value, &read) in values.iter_mut().zip(&column[rows.clone()]) {
+                    *value = value.wrapping_add(read);
+                }
+            }
+            into.push(&values[..length]);
+        }
+    }
 }
 
 struct Sum<'a> {

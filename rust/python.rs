@@ -278,7 +278,7 @@ mod core {
     use pyo3::{pyfunction, types::PyList};
 
     #[pymodule_export]
-    use super::allocate::allocate;
+    use super::allocate::{allocate, least};
     #[pymodule_export]
     use super::book::Book;
     #[pymodule_export]

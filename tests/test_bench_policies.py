@@ -8,8 +8,14 @@ import pytest
 
 from deleverage.lab import bench_policies
 from deleverage.lab.bench_peers import load
-from deleverage.lab.bench_policies import SIZES, measure_policies, measure_policy_peers, sizes_of
-from deleverage.policy.shares import Rounding, share
+from deleverage.lab.bench_policies import (
+    LEAST_BOOK,
+    SIZES,
+    measure_policies,
+    measure_policy_peers,
+    sizes_of,
+)
+from deleverage.policy.shares import Rounding, least, share
 
 PEERS = Path(__file__).resolve().parents[1] / "benches" / "peers"
 
@@ -26,9 +32,26 @@ def test_every_policy_meets_every_book_and_both_kinds_of_memory() -> None:
         for kind in SIZES
         for threads in (1, 2)
     } | {("queue by given places", kind, 1) for kind in SIZES}
+    expected |= {
+        (f"least, {columns}{where}", LEAST_BOOK, threads)
+        for columns in ("one column", "two columns")
+        for where in ("", ", out=")
+        for threads in (1, 2)
+    }
     assert expected == {(line.case, line.distribution, line.threads) for line in lines}
     assert {"policies"} == {line.section for line in lines}
     assert {None} == {line.is_met for line in lines}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_least_reads_every_column_and_writes_every_row(threads: int) -> None:
+    """Each row gets the sum over its columns, whatever stood there before."""
+    columns = [sizes_of(kind, 70_001, 3) for kind in ("log_normal", "ties")]
+    out = np.full(70_001, -7, np.int64)
+
+    assert least(columns, threads=threads, out=out) is out
+    assert np.array_equal(out, columns[0] + columns[1])
+    assert np.array_equal(least(columns[:1], threads=threads), columns[0])
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deleverage import ranking
-from deleverage.policy.shares import Rounding, Shared, share
+from deleverage.policy.shares import Rounding, Shared, share, share_long
 
 COUNT = 20_011
 KINDS = ("smooth", "equal", "few", "halves", "giant", "wide")
@@ -80,6 +80,37 @@ def test_draining_keeps_one_leverage_on_many_blocks(kind: str) -> None:
     expected = drained(lots.tolist(), equity.tolist(), ids.tolist(), found.level)
     assert found.taken.tolist() == expected
     assert sum(expected) == amount
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_capped_shares_are_those_of_the_long_form_on_many_blocks(kind: str) -> None:
+    """Walking along all rows in whole numbers of any size gives the same units and level."""
+    lots, ids = book(kind)
+    caps = np.maximum(1, lots // 1000 * np.random.default_rng(5).choice([100, 500, 1000], COUNT))
+    amount = sum(np.minimum(caps, lots).tolist()) // 3
+    expected = share_long(lots.tolist(), np.minimum(caps, lots).tolist(), ids.tolist(), amount)
+    found = share(lots, amount, cap=caps, ids=ids, within_weight=True, sample=500)
+
+    assert np.array_equal(expected.taken, found.taken)
+    assert expected.level == found.level
+
+
+@pytest.mark.parametrize("shared", Shared)
+@pytest.mark.parametrize("giants", [1, 2, 40])
+def test_rows_that_outweigh_all_others_cost_one_more_pass(giants: int, shared: Shared) -> None:
+    """What a sample cannot foresee is seen by the first pass and known to the second."""
+    rng = np.random.default_rng(17)
+    lots = rng.lognormal(9, 1.6, COUNT).astype(np.int64) + 1
+    lots[rng.choice(COUNT, giants, replace=False)] = 2**50 - rng.integers(0, 2**20, giants)
+    caps = np.maximum(1, lots // rng.choice([2, 3, 5, 50], COUNT))
+    columns = (caps, lots) if shared is Shared.KEPT else (lots, caps)
+    amount = int(columns[1].sum()) // 3
+    found = share(columns[0], amount, cap=columns[1], shared=shared, sample=200)
+
+    whole = share(columns[0], amount, cap=columns[1], shared=shared, sample=COUNT)
+    assert np.array_equal(whole.taken, found.taken)
+    assert (whole.level, int(found.taken.sum())) == (found.level, amount)
+    assert found.rescans <= 1
 
 
 @pytest.mark.parametrize("rounding", Rounding)

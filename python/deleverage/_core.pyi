@@ -18,6 +18,7 @@ __all__ = [
     "floor_variants",
     "in_turn",
     "is_release_build",
+    "least",
     "levels",
     "lights",
     "order",
@@ -67,6 +68,12 @@ def in_turn(
     npt.NDArray[np.int64],
 ]: ...
 def is_release_build() -> bool: ...
+def least(
+    columns: list[npt.NDArray[np.int64]],
+    variant: int,
+    threads: int,
+    out: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.int64]: ...
 def levels() -> list[str]: ...
 def lights(
     subject: tuple[Any, ...], bands: int, weight: str, threads: int

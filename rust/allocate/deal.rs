@@ -6,15 +6,13 @@
 //! from both sides: where the bounds meet nothing else is worked out.
 
 use std::cmp::Ordering;
-
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::level::Found;
 use super::ratio::{Multiple, Word, float};
 use super::sample::{AHEAD, pick, visit};
-use super::{BLOCK, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rows, Shared, View, count_marked, each_chunk, each_marked};
 use crate::load::whole;
-use crate::select::CHUNK;
 use crate::simd::{Stream, Task, dispatch, prefetch};
 
 /// Sampled standard errors to either side.
@@ -102,7 +100,7 @@ impl<W: Word> Cut<W> {
 
     /// Whether a share of some weight and id is met, and whether that is left open.
     #[inline(always)]
-    fn decide<const KEPT: bool>(&self, share: (i64, W, f64), weight: i64, id: u64) -> (bool, bool) {
+    fn decide<const KEPT: bool>(&self, share: (i64, W), weight: i64, id: u64) -> (bool, bool) {
         let (is_over, is_at) = self.high.before::<KEPT>(share, weight);
         let is_more = is_over || (is_at && id < self.high.claim.id);
         let (is_over, is_at) = self.low.before::<KEPT>(share, weight);
@@ -118,16 +116,14 @@ impl<W: Word> End<W> {
 
     /// Whether a claim comes before the end, and whether it is the end's equal but for the id.
     #[inline(always)]
-    fn before<const KEPT: bool>(
-        &self,
-        (kept, rest, key): (i64, W, f64),
-        weight: i64,
-    ) -> (bool, bool) {
+    fn before<const KEPT: bool>(&self, (kept, rest): (i64, W), weight: i64) -> (bool, bool) {
         if !KEPT {
             return (rest > self.claim.rest, rest == self.claim.rest);
         }
-        let is_above = key > self.key * (1.0 + APART);
-        let is_near = key >= self.key * (1.0 - APART) && !is_above;
+        // A product rounds as little as the division that made the end's own key.
+        let (rest, weight_float) = (rest.float(), float(weight));
+        let is_above = rest > weight_float * (self.key * (1.0 + APART));
+        let is_near = rest >= weight_float * (self.key * (1.0 - APART)) && !is_above;
         // Keys this near leave a difference of the products below 2^8: no word overflows.
         let product = kept.wrapping_mul(self.claim.weight);
         let more = product.wrapping_sub(self.claim.kept.wrapping_mul(weight));
@@ -180,17 +176,16 @@ fn lesser(one: f64, other: f64) -> f64 {
     if one < other { one } else { other }
 }
 
-/// Which key a share has, zero where it is whole; and the units it stands at.
+/// The units that a share stands at, and its rest, zero where it is whole.
 #[inline(always)]
-fn key_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) -> (i64, W, f64) {
+fn share_of<W: Word>(ratio: &Multiple<W>, weight: i64, cap: i64, is_kept: bool) -> (i64, W) {
     let (units, rest) = ratio.of(weight, cap);
     if !is_kept {
-        return (units, rest, rest.float());
+        return (units, rest);
     }
     let is_whole = rest == W::ZERO;
     let above = if is_whole { W::ZERO } else { ratio.den.minus(rest) };
-    let key = if is_whole { 0.0 } else { above.float() / float(weight) };
-    (units + i64::from(!is_whole), above, key)
+    (units + i64::from(!is_whole), above)
 }
 
 /// Where the sample expects the last claim that is met.
@@ -200,16 +195,7 @@ fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut<W> {
     let Some(picked) = picked else {
         return Cut::ALL;
     };
-    let is_kept = view.shared == Shared::Kept;
-    let mut left = 0.0;
-    let rows = view.rows(0, view.weight.len());
-    let keyed: Vec<(f64, u32)> = visit(rows, &picked)
-        .filter_map(|(row, weight, cap)| {
-            let (_, rest, key) = key_of(ratio, weight, cap, is_kept);
-            left += rest.float() / ratio.den.float();
-            (key > 0.0).then_some((key, row))
-        })
-        .collect();
+    let (keyed, left) = dispatch(view.level, Keyed { view, ratio, picked: &picked });
     let doubt = margin * (ERRORS * (picked.len() as f64).sqrt() / 2.0 + FEW);
     let mut keys: Vec<f64> = keyed.iter().map(|&(key, _)| key).collect();
     let mut cut = Cut::ALL;
@@ -220,6 +206,31 @@ fn guess<W: Word>(view: &View<'_>, ratio: &Multiple<W>, margin: f64) -> Cut<W> {
         cut.high = at(view, ratio, &keyed, &mut keys, (left - doubt) as usize);
     }
     cut
+}
+
+/// The keys of picked rows that are not whole, and what all of these leave together.
+struct Keyed<'a, W> {
+    view: &'a View<'a>,
+    ratio: &'a Multiple<W>,
+    picked: &'a [u32],
+}
+
+impl<W: Word> Task for Keyed<'_, W> {
+    type Output = (Vec<(f64, u32)>, f64);
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let is_kept = self.view.shared == Shared::Kept;
+        let (mut keyed, mut left) = (Vec::with_capacity(self.picked.len()), 0.0);
+        for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
+            let rest = share_of(self.ratio, weight, cap, is_kept).1.float();
+            left += rest;
+            if rest > 0.0 {
+                keyed.push((if is_kept { rest / float(weight) } else { rest }, row));
+            }
+        }
+        (keyed, left / self.ratio.den.float())
+    }
 }
 
 /// The claim at a place of the sample; keys are sorted first, and claims of one key after that.
@@ -241,7 +252,7 @@ fn at<W: Word>(
 fn claim<W: Word>(view: &View<'_>, ratio: &Multiple<W>, row: u32) -> Claim<W> {
     let (weight, cap) = view.row(row as usize);
     let is_kept = view.shared == Shared::Kept;
-    let (units, rest, _) = key_of(ratio, weight, cap, is_kept);
+    let (units, rest) = share_of(ratio, weight, cap, is_kept);
     let kept = if is_kept { units } else { 0 };
     Claim { rest, kept, weight, id: view.id(row), row }
 }
@@ -254,16 +265,9 @@ fn pass<W: Word>(
     taken: &mut [i64],
 ) -> (Vec<Claim<W>>, i128) {
     let bounds = Bounds::new(ratio, &cut);
-    // From the end: what was read last is still near.
-    let sides: Vec<(Vec<Claim<W>>, i128)> = taken
-        .par_chunks_mut(CHUNK)
-        .enumerate()
-        .rev()
-        .map(|(chunk, taken)| {
-            let task = Chunk { view, ratio: *ratio, cut, bounds, first: chunk * CHUNK, taken };
-            dispatch(view.level, task)
-        })
-        .collect();
+    let sides = each_chunk(taken, |first, taken| {
+        dispatch(view.level, Chunk { view, ratio: *ratio, cut, bounds, first, taken })
+    });
     let dealt = sides.iter().map(|side| side.1).sum();
     let mut undecided = Vec::with_capacity(sides.iter().map(|side| side.0.len()).sum());
     for (claims, _) in &sides {
@@ -296,18 +300,20 @@ impl<W: Word> Chunk<'_, W> {
     fn rows<const KEPT: bool>(self) -> (Vec<Claim<W>>, i128) {
         let (mut undecided, mut shared) = (Vec::new(), 0i128);
         let mut block = Block { units: [0; BLOCK], open: [0; BLOCK], ids: [0; BLOCK] };
+        let all = self.view.rows(0, self.view.weight.len());
         let mut tied_until = 0;
         let length = self.taken.len();
         let mut taken = Stream::new(self.view.level, self.taken);
         for (turn, start) in (0..length).step_by(BLOCK).enumerate() {
             let (first, length) = (self.first + start, BLOCK.min(length - start));
-            let rows = self.view.block(first, length);
-            if turn >= tied_until && block.bound::<KEPT>(rows, &self.bounds) > MANY {
+            let rows = self.view.rows(first, length);
+            let runs = all.runs(first, length);
+            if turn >= tied_until && block.bound::<KEPT>(rows, runs, &self.bounds) > MANY {
                 tied_until = turn + ALIKE;
             }
             if turn < tied_until {
                 self.view.ids(first, &mut block.ids[..length]);
-                block.round::<W, KEPT>(rows, &self.ratio, &self.cut);
+                block.round::<W, KEPT>(rows, all.runs(first, length), &self.ratio, &self.cut);
             }
             let mut places = [0u16; BLOCK];
             let mut count = 0;
@@ -319,7 +325,7 @@ impl<W: Word> Chunk<'_, W> {
                 let place = usize::from(place);
                 let (weight, cap) = rows.at(place);
                 let row = (first + place) as u32;
-                let share = key_of(&self.ratio, weight, cap, KEPT);
+                let share = share_of(&self.ratio, weight, cap, KEPT);
                 let id = self.view.id(row);
                 let (is_more, is_open) = self.cut.decide::<KEPT>(share, weight, id);
                 let more = i64::from(is_more);
@@ -346,18 +352,25 @@ struct Block {
 impl Block {
     /// Units by bounds; how many rows have bounds that do not meet.
     #[inline(always)]
-    fn bound<const KEPT: bool>(&mut self, rows: Rows<'_>, bounds: &Bounds) -> u64 {
-        let mut count = 0u64;
+    fn bound<const KEPT: bool>(
+        &mut self,
+        rows: Rows<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
+        bounds: &Bounds,
+    ) -> u64 {
         self.open = [0; BLOCK];
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let [low, high] = bounds.of::<KEPT>(float(weight), float(cap));
-            let is_open = low < high;
-            self.units[place] = whole(low) as i64;
-            self.open[place] = u8::from(is_open);
-            count += u64::from(is_open);
+        for run in runs {
+            let rows = rows.part(run.clone());
+            let (units, open) = (&mut self.units[run.clone()], &mut self.open[run]);
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(units.len()).min(open.len()) {
+                let (weight, cap) = rows.at(place);
+                let [low, high] = bounds.of::<KEPT>(float(weight), float(cap));
+                let is_open = low < high;
+                units[place] = whole(low) as i64;
+                open[place] = u8::from(is_open);
+            }
         }
-        count
+        count_marked(&self.open)
     }
 
     /// Units in whole numbers: of ties at the ends of the cut the ids tell.
@@ -365,17 +378,24 @@ impl Block {
     fn round<W: Word, const KEPT: bool>(
         &mut self,
         rows: Rows<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
         ratio: &Multiple<W>,
         cut: &Cut<W>,
     ) {
         self.open = [0; BLOCK];
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let share = key_of(ratio, weight, cap, KEPT);
-            let (is_more, is_open) = cut.decide::<KEPT>(share, weight, self.ids[place]);
-            let more = i64::from(is_more);
-            self.units[place] = share.0 + if KEPT { -more } else { more };
-            self.open[place] = u8::from(is_open);
+        for run in runs {
+            let rows = rows.part(run.clone());
+            let (units, open) = (&mut self.units[run.clone()], &mut self.open[run.clone()]);
+            let ids = &self.ids[run];
+            let count = rows.weight.len().min(rows.cap.len()).min(ids.len());
+            for place in 0..count.min(units.len()).min(open.len()) {
+                let (weight, cap) = rows.at(place);
+                let share = share_of(ratio, weight, cap, KEPT);
+                let (is_more, is_open) = cut.decide::<KEPT>(share, weight, ids[place]);
+                let more = i64::from(is_more);
+                units[place] = share.0 + if KEPT { -more } else { more };
+                open[place] = u8::from(is_open);
+            }
         }
     }
 

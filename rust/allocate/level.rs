@@ -1,12 +1,13 @@
 //! The level at which shares without rounding add up to an amount, exactly.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::ratio::{Ratio, float};
 use super::sample::{Bracket, Goal, Sample};
-use super::{BLOCK, Rounding, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rounding, Rows, Shared, View, count_marked, each_marked};
 use crate::error::Result;
 use crate::exact::multiply;
 use crate::select::CHUNK;
@@ -20,6 +21,11 @@ const MANY: u64 = BLOCK as u64 / 16;
 const APART: f64 = 1.0 / (1u64 << 40) as f64;
 /// Passes after which nothing is expected any more.
 const MOST_PASSES: u32 = 12;
+/// Part of the sample that a first bracket, and one after it, may hold.
+const FIRST_WIDE: f64 = 1.0 / 4.0;
+const WIDE: f64 = 1.0 / 32.0;
+/// Rows of a larger sample for each row of the request's.
+const MORE: usize = 4;
 /// Rows among which the level is found without another sample.
 const FEW_ROWS: usize = 1 << 12;
 
@@ -42,49 +48,78 @@ pub fn find(
     rounding: Rounding,
     rescans: &mut u32,
 ) -> Result<Option<Found>> {
+    if view.is_plain { plain(view, amount, rounding) } else { capped(view, amount, rescans) }
+}
+
+/// Where caps are the weights the sums alone say the level: only steps ask for a sample.
+fn plain(view: &View<'_>, amount: u128, rounding: Rounding) -> Result<Option<Found>> {
+    let open = scan(view, Aim::ALL)?.capacity;
+    let is_sampled = rounding == Rounding::Smallest && amount < open;
     let rows = view.rows(0, view.weight.len());
-    // Where caps are the weights the sums alone say the level: only steps ask for a sample.
-    let is_sampled = !view.is_plain || rounding == Rounding::Smallest;
-    let sample = if is_sampled { Sample::new(rows, view.sample, view.is_plain) } else { None };
+    let sample = if is_sampled { Sample::new(rows, view.sample, true) } else { None };
+    let found = || Found { ratio: Ratio::new(amount, open), shared: amount, open, sample };
+    Ok((amount < open).then(found))
+}
+
+fn capped(view: &View<'_>, amount: u128, rescans: &mut u32) -> Result<Option<Found>> {
+    let (mut sample, mut bracket) = draw(view, amount);
     let mut known = Bracket::ALL;
     let mut margin = 1.0;
     loop {
-        let bracket = match &sample {
-            Some(sample) if !view.is_plain && *rescans < MOST_PASSES => {
-                let is_first = *rescans == 0;
-                expected(view, sample, amount, margin, if is_first { None } else { Some(known) })
-            }
-            _ => Bracket::ALL,
-        };
-        let tie = sample.as_ref().filter(|_| !view.is_plain).and_then(|each| each.tie(bracket));
-        let sums = scan(view, bracket, tie)?;
+        let mut aim = Aim { bracket, ..Aim::ALL };
+        if let Some(sample) = &sample {
+            aim = Aim { bracket, tie: sample.tie(bracket).0, heavy: sample.heavy };
+        }
+        let sums = scan(view, aim)?;
         if amount >= sums.capacity {
             return Ok(None);
         }
         let shared = if view.shared == Shared::Kept { sums.capacity - amount } else { amount };
-        if view.is_plain {
-            let ratio = Ratio::new(shared, sums.capacity);
-            return Ok(Some(Found { ratio, shared, open: sums.capacity, sample }));
-        }
-        let side = sums.side(shared, bracket);
-        if let Some((ratio, open)) = narrow(view, sums, shared, bracket, tie) {
+        let is_new = sample.as_mut().is_some_and(|sample| sample.learn(&sums.heavy));
+        known = known.within(sums.side(shared, bracket));
+        if let Some((ratio, open)) = narrow(view, sums, shared, aim) {
             return Ok(Some(Found { ratio, shared, open, sample }));
         }
-        known = known.within(side);
         *rescans += 1;
-        if bracket.low < bracket.high {
+        if !is_new && bracket.low < bracket.high {
             margin *= 8.0;
         }
+        bracket = match &sample {
+            Some(sample) if *rescans < MOST_PASSES => {
+                // One wide bracket costs less than another pass, a second one as a rule does not.
+                let wide = if is_new { FIRST_WIDE } else { WIDE };
+                expected(view, sample, amount, margin, known, wide)
+            }
+            _ => Bracket::ALL,
+        };
     }
 }
 
-/// Where the sample expects the level, within what is known of it.
+/// A sample, and where it expects the level; a larger one where that saves more than it costs.
+fn draw(view: &View<'_>, amount: u128) -> (Option<Sample>, Bracket) {
+    let rows = view.rows(0, view.weight.len());
+    let Some(sample) = Sample::new(rows, view.sample, false) else {
+        return (None, Bracket::ALL);
+    };
+    let bracket = expected(view, &sample, amount, 1.0, Bracket::ALL, FIRST_WIDE);
+    let larger = MORE * view.sample;
+    if sample.tie(bracket).1 < 2.0 * larger as f64 {
+        return (Some(sample), bracket);
+    }
+    let sample = Sample::new(rows, larger, false).unwrap_or(sample);
+    let bracket = expected(view, &sample, amount, 1.0, Bracket::ALL, FIRST_WIDE);
+    (Some(sample), bracket)
+}
+
+/// Where the sample expects the level, within what is known of it; one of its own rows where
+/// more than a part of them lie there.
 fn expected(
     view: &View<'_>,
     sample: &Sample,
     amount: u128,
     margin: f64,
-    known: Option<Bracket>,
+    known: Bracket,
+    wide: f64,
 ) -> Bracket {
     let part = amount as f64 / sample.scale;
     let goal = match view.shared {
@@ -92,10 +127,22 @@ fn expected(
         Shared::Kept => Goal::Lacking(part),
     };
     let guess = if margin < 100.0 { sample.bracket(goal, 0.0, margin) } else { Bracket::ALL };
-    let bracket = known.map_or(guess, |known| guess.within(known));
-    // One wide bracket costs less than another pass, a second one as a rule does not.
-    let wide = if known.is_none() { 1.0 / 4.0 } else { 1.0 / 32.0 };
+    let bracket = guess.within(known);
     sample.middle(bracket, wide).map_or(bracket, |level| Bracket { low: level, high: level })
+}
+
+/// What one pass looks for.
+#[derive(Clone, Copy)]
+struct Aim {
+    bracket: Bracket,
+    /// Weight and cap of a row whose equals are counted.
+    tie: Option<(i64, i64)>,
+    /// Rows whose weight or cap is not below are listed.
+    heavy: u64,
+}
+
+impl Aim {
+    const ALL: Self = Self { bracket: Bracket::ALL, tie: None, heavy: u64::MAX };
 }
 
 /// What one pass over rows finds out about a bracket.
@@ -112,6 +159,8 @@ struct Sums {
     /// Weights and caps of the rest.
     weight: Vec<i64>,
     cap: Vec<i64>,
+    /// Weight and cap of the rows that the sample could not foresee.
+    heavy: Vec<(i64, i64)>,
 }
 
 impl Sums {
@@ -149,18 +198,19 @@ fn total(values: &[i64]) -> u128 {
     values.chunks(BLOCK).map(|values| values.iter().sum::<i64>() as u128).sum()
 }
 
-fn scan(view: &View<'_>, bracket: Bracket, tie: Option<(i64, i64)>) -> Result<Sums> {
+fn scan(view: &View<'_>, aim: Aim) -> Result<Sums> {
     let starts: Vec<usize> = (0..view.weight.len()).step_by(CHUNK).collect();
-    let parts: Vec<Option<Sums>> = starts
-        .par_iter()
-        .map(|&start| {
-            let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
-            let is_kept = view.shared == Shared::Kept;
-            let mut sums = Sums::default();
-            let pass = Pass { rows, bracket, tie, is_kept, is_plain, sums: &mut sums };
-            dispatch(view.level, pass).then_some(sums)
-        })
-        .collect();
+    let part = |&start: &usize| {
+        let (rows, is_plain) = (view.rows(start, CHUNK), view.is_plain);
+        let is_kept = view.shared == Shared::Kept;
+        let mut sums = Sums::default();
+        let pass = Pass { rows, aim, is_kept, is_plain, sums: &mut sums };
+        dispatch(view.level, pass).then_some(sums)
+    };
+    let parts: Vec<Option<Sums>> = match starts.as_slice() {
+        [start] => vec![part(start)],
+        starts => starts.par_iter().map(part).collect(),
+    };
     let parts = parts.into_iter().collect::<Option<Vec<_>>>();
     let parts = parts.ok_or_else(|| view.first_out_of_range())?;
     let mut all = Sums::default();
@@ -174,15 +224,14 @@ fn scan(view: &View<'_>, bracket: Bracket, tie: Option<(i64, i64)>) -> Result<Su
         all.tied = (all.tied.0 + part.tied.0, all.tied.1 + part.tied.1);
         all.weight.extend_from_slice(&part.weight);
         all.cap.extend_from_slice(&part.cap);
+        all.heavy.extend_from_slice(&part.heavy);
     }
     Ok(all)
 }
 
 struct Pass<'a> {
     rows: Rows<'a>,
-    bracket: Bracket,
-    /// Weight and cap of a row whose equals are counted.
-    tie: Option<(i64, i64)>,
+    aim: Aim,
     is_kept: bool,
     is_plain: bool,
     sums: &'a mut Sums,
@@ -194,19 +243,18 @@ impl Task for Pass<'_> {
 
     #[inline(always)]
     fn run(self) -> bool {
-        let Self { rows, bracket, tie, is_kept, is_plain, sums } = self;
+        let Self { rows, aim, is_kept, is_plain, sums } = self;
         let count = rows.weight.len();
         for start in (0..count).step_by(BLOCK) {
             let end = count.min(start + BLOCK);
-            let part =
-                Rows { weight: &rows.weight[start..end], cap: &rows.cap[start..end], ..rows };
+            let part = rows.part(start..end);
             if is_plain {
                 let (total, seen) = part.add_up();
                 if seen >> 51 != 0 {
                     return false;
                 }
                 sums.capacity += total as u128;
-            } else if !part.split(bracket, tie, is_kept, sums) {
+            } else if !part.split(rows.runs(start, end - start), aim, is_kept, sums) {
                 return false;
             }
         }
@@ -230,30 +278,33 @@ impl Rows<'_> {
     #[inline(always)]
     fn split(
         self,
-        bracket: Bracket,
-        tie: Option<(i64, i64)>,
+        runs: impl Iterator<Item = Range<usize>>,
+        aim: Aim,
         is_kept: bool,
         sums: &mut Sums,
     ) -> bool {
         let mut rest = [0u8; BLOCK];
-        let mut count = 0u64;
-        let (mut capacity, mut full, mut open, mut seen) = (0i64, 0i64, 0i64, 0u64);
-        let low = bracket.low * (1.0 - DOUBT);
-        let high = bracket.high * (1.0 + DOUBT);
+        let (mut capacity, mut full, mut open) = (0i64, 0i64, 0i64);
+        let (mut seen, mut most) = (0u64, 0u64);
+        let low = aim.bracket.low * (1.0 - DOUBT);
+        let high = aim.bracket.high * (1.0 + DOUBT);
         // Below zero a weight that keeps is as good as none: its size counts.
         let sign = if is_kept { -1 } else { 0 };
-        for place in 0..self.weight.len() {
-            let given = self.weight[place];
-            seen |= (given ^ (given >> 63 & sign)) as u64 | self.cap[place] as u64;
-            let (weight, cap) = self.at(place);
-            let (w, c) = (float(weight), float(cap));
-            let is_full = c < low * w;
-            let is_open = c >= high * w;
-            capacity = capacity.wrapping_add(cap);
-            full = full.wrapping_add(if is_full { cap } else { 0 });
-            open = open.wrapping_add(if is_open { weight } else { 0 });
-            rest[place] = u8::from(!(is_full | is_open));
-            count += u64::from(!(is_full | is_open));
+        for run in runs {
+            let (rows, rest) = (self.part(run.clone()), &mut rest[run]);
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(rest.len()) {
+                let given = rows.weight[place];
+                seen |= (given ^ (given >> 63 & sign)) as u64 | rows.cap[place] as u64;
+                let (weight, cap) = rows.at(place);
+                most |= (weight | cap) as u64;
+                let (w, c) = (float(weight), float(cap));
+                let is_full = c < low * w;
+                let is_open = c >= high * w;
+                capacity = capacity.wrapping_add(cap);
+                full = full.wrapping_add(if is_full { cap } else { 0 });
+                open = open.wrapping_add(if is_open { weight } else { 0 });
+                rest[place] = u8::from(!(is_full | is_open));
+            }
         }
         if seen >> 51 != 0 {
             return false;
@@ -261,17 +312,21 @@ impl Rows<'_> {
         sums.capacity += capacity as u128;
         sums.full += full as u128;
         sums.open += open as u128;
-        if let Some(tie) = tie.filter(|_| count > MANY) {
+        if most >= aim.heavy {
+            let rows = (0..self.weight.len()).map(|place| self.at(place));
+            sums.heavy.extend(rows.filter(|row| (row.0 | row.1) as u64 >= aim.heavy));
+        }
+        if let Some(tie) = aim.tie.filter(|_| count_marked(&rest) > MANY) {
             let (weight, cap) = self.count(tie, &mut rest);
             sums.tied = (sums.tied.0 + weight as u128, sums.tied.1 + cap as u128);
         }
-        let (mut weights, mut caps, mut left) = ([0; BLOCK], [0; BLOCK], 0);
         each_marked(&rest, |place| {
-            (weights[left], caps[left]) = self.at(place);
-            left += usize::from(caps[left] > 0);
+            let (weight, cap) = self.at(place);
+            if cap > 0 {
+                sums.weight.push(weight);
+                sums.cap.push(cap);
+            }
         });
-        sums.weight.extend_from_slice(&weights[..left]);
-        sums.cap.extend_from_slice(&caps[..left]);
         true
     }
 }
@@ -297,14 +352,8 @@ impl Rows<'_> {
 }
 
 /// Narrows the bracket by samples of the rest until few rows are left, and solves for these.
-fn narrow(
-    view: &View<'_>,
-    mut sums: Sums,
-    shared: u128,
-    bracket: Bracket,
-    tie: Option<(i64, i64)>,
-) -> Option<(Ratio, u128)> {
-    if let Some(tie) = tie {
+fn narrow(view: &View<'_>, mut sums: Sums, shared: u128, aim: Aim) -> Option<(Ratio, u128)> {
+    if let Some(tie) = aim.tie {
         sums = settle(sums, tie, shared);
     }
     while sums.weight.len() > FEW_ROWS {
@@ -314,8 +363,7 @@ fn narrow(
         let mut next = Sums::default();
         let pass = Pass {
             rows: sums.rest(),
-            bracket: inner,
-            tie: None,
+            aim: Aim { bracket: inner, ..Aim::ALL },
             is_kept: false,
             is_plain: false,
             sums: &mut next,
@@ -330,7 +378,7 @@ fn narrow(
         sums = next;
     }
     let (ratio, open) = solve(sums, shared)?;
-    bracket.holds(ratio.float).then_some((ratio, open))
+    aim.bracket.holds(ratio.float).then_some((ratio, open))
 }
 
 fn inner_bracket(view: &View<'_>, sums: &Sums, shared: u128) -> Option<Bracket> {

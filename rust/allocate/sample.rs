@@ -15,15 +15,40 @@ const ERRORS: f64 = 2.25;
 const FEW: f64 = 4.0;
 /// Part of the sample, one in so many, that is worth to be counted as a tie.
 const FEW_TIES: usize = 100;
-/// Most doublings or halvings of a step.
-const STEPS: usize = 16;
+/// Most doublings of a step.
+const DOUBLINGS: usize = 16;
+/// Halvings of a step: a thousandth of it is less than what a sample can be off by.
+const HALVINGS: usize = 10;
 
 /// Sampled rows in the order of the level at which each is full.
 pub struct Sample {
-    /// (weight, cap), rows that are full first in front.
-    pub rows: Vec<(f64, f64)>,
+    /// Rows that are full first in front.
+    rows: Vec<Sampled>,
     /// Rows of the whole for each row of the sample.
     pub scale: f64,
+    /// No row of the sample has a weight or a cap from here on: a heavier one is not foreseen.
+    pub heavy: u64,
+}
+
+/// A row of the sample, or a row of the whole beside it, which is that much lighter.
+#[derive(Clone, Copy)]
+struct Sampled {
+    /// The level at which it is full.
+    level: f64,
+    weight: f64,
+    cap: f64,
+    /// Whether it stands for itself alone.
+    is_known: bool,
+}
+
+impl Sampled {
+    /// A row that stands for so many as the scale says, or for itself alone.
+    fn new((weight, cap): (i64, i64), scale: Option<f64>) -> Self {
+        let (weight, cap) = (float(weight), float(cap));
+        let part = scale.unwrap_or(1.0);
+        let (level, is_known) = (cap / weight, scale.is_some());
+        Self { level, weight: weight / part, cap: cap / part, is_known }
+    }
 }
 
 /// Levels between which the true one is expected.
@@ -90,17 +115,26 @@ impl Sample {
         let count = rows.weight.len();
         let picked = pick(count, size, RUN)?;
         let scale = count as f64 / picked.len() as f64;
-        let mut keyed: Vec<(f64, (f64, f64))> = visit(rows, &picked)
+        let mut heavy = 0;
+        let mut rows: Vec<Sampled> = visit(rows, &picked)
             .map(|(_, weight, cap)| (weight, cap))
             .filter(|row| row.0 > 0)
-            .map(|(weight, cap)| (float(weight), float(cap)))
-            .map(|row| (row.1 / row.0, row))
+            .inspect(|row| heavy |= (row.0 | row.1) as u64)
+            .map(|row| Sampled::new(row, None))
             .collect();
         if !is_plain {
-            keyed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+            sort(&mut rows);
         }
-        let rows = keyed.into_iter().map(|(_, row)| row).collect();
-        Some(Self { rows, scale })
+        Some(Self { rows, scale, heavy: (heavy + 1).next_power_of_two() })
+    }
+
+    /// Takes rows in that are too heavy to be foreseen; whether it knows more than before.
+    pub fn learn(&mut self, heavy: &[(i64, i64)]) -> bool {
+        self.heavy = u64::MAX;
+        let scale = Some(self.scale);
+        self.rows.extend(heavy.iter().map(|&row| Sampled::new(row, scale)));
+        sort(&mut self.rows);
+        !heavy.is_empty()
     }
 
     /// Where the level lies at which the sample and an open weight beside it reach a goal.
@@ -108,21 +142,23 @@ impl Sample {
     /// `open` is weight of the whole; `margin` widens the bracket.
     pub fn bracket(&self, goal: Goal, open: f64, margin: f64) -> Bracket {
         let totals = self.totals(open / self.scale);
-        let caps: f64 = self.rows.iter().map(|row| row.1).sum();
-        let (target, part) = match goal {
-            Goal::Held(part) => (part, part),
-            Goal::Lacking(part) => (caps - part, part.max(0.0)),
+        let caps: f64 = self.rows.iter().map(|row| row.cap).sum();
+        let target = match goal {
+            Goal::Held(part) => part,
+            Goal::Lacking(part) => caps - part,
         };
         let middle = Self::level(&totals, target).unwrap_or(f64::MAX);
-        let share = |row: &(f64, f64)| match goal {
-            Goal::Held(_) => (middle * row.0).min(row.1),
-            Goal::Lacking(_) => (row.1 - middle * row.0).max(0.0),
+        let share = |row: &Sampled| match goal {
+            Goal::Held(_) => (middle * row.weight).min(row.cap),
+            Goal::Lacking(_) => (row.cap - middle * row.weight).max(0.0),
         };
-        let squares: f64 = self.rows.iter().map(share).map(|share| share * share).sum();
+        let shares = self.rows.iter().filter(|row| !row.is_known).map(share);
+        let add = |sums: (f64, f64), share: f64| (sums.0 + share, sums.1 + share * share);
+        let (part, squares) = shares.fold((0.0, 0.0), add);
         let average = part / self.rows.len().max(1) as f64;
         let doubt = margin * (ERRORS * squares.sqrt() + FEW * average);
         // Beyond all that the sample holds: rows that it has not met hold the rest.
-        let top = self.rows.last().map_or(0.0, |row| row.1 / row.0);
+        let top = self.rows.last().map_or(0.0, |row| row.level);
         let low = if target > doubt { Self::level(&totals, target - doubt) } else { Some(0.0) };
         let high = Self::level(&totals, target + doubt);
         Bracket { low: low.unwrap_or(top), high: high.unwrap_or(f64::INFINITY) }
@@ -130,38 +166,40 @@ impl Sample {
 
     /// The level in the middle of a bracket, where that holds more than a part of the sample.
     ///
-    /// A single row that outweighs all others makes a bracket by sums as good as none.
+    /// Rows that outweigh all others make a bracket by sums as good as none.
     pub fn middle(&self, bracket: Bracket, part: f64) -> Option<f64> {
-        let ratio = |row: &(f64, f64)| row.1 / row.0;
-        let from = self.rows.partition_point(|row| ratio(row) <= bracket.low);
-        let to = self.rows.partition_point(|row| ratio(row) < bracket.high);
+        let from = self.rows.partition_point(|row| row.level <= bracket.low);
+        let to = self.rows.partition_point(|row| row.level < bracket.high);
         let inside = self.rows.get(from..to)?;
         let is_wide = inside.len() as f64 > part * self.rows.len() as f64;
-        is_wide.then(|| ratio(&inside[inside.len() / 2]))
+        is_wide.then(|| inside[inside.len() / 2].level)
     }
 
-    /// Weight and cap of those rows in a bracket that the most are equal to; none where few are.
-    pub fn tie(&self, bracket: Bracket) -> Option<(i64, i64)> {
-        let ratio = |row: &(f64, f64)| row.1 / row.0;
-        let from = self.rows.partition_point(|row| ratio(row) < bracket.low);
-        let to = self.rows.partition_point(|row| ratio(row) <= bracket.high);
-        let runs =
-            self.rows[from..to.max(from)].chunk_by(|a, b| ratio(a).total_cmp(&ratio(b)).is_eq());
-        let run = runs.max_by_key(|run| run.len())?;
-        let (weight, cap) = run[run.len() / 2];
-        (run.len() * FEW_TIES > self.rows.len()).then(|| (whole(weight) as i64, whole(cap) as i64))
+    /// Weight and cap of those rows in a bracket that the most are equal to, none where few are;
+    /// and how many rows of the whole the bracket holds beside them.
+    pub fn tie(&self, bracket: Bracket) -> (Option<(i64, i64)>, f64) {
+        let from = self.rows.partition_point(|row| row.level < bracket.low);
+        let to = self.rows.partition_point(|row| row.level <= bracket.high);
+        let inside = &self.rows[from..to.max(from)];
+        let runs = inside.chunk_by(|a, b| a.level.total_cmp(&b.level).is_eq());
+        let run = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        let row = run.iter().find(|row| !row.is_known);
+        let row = row.filter(|_| run.len() * FEW_TIES > self.rows.len());
+        let others = inside.len() - row.map_or(0, |_| run.len());
+        let tie = row.map(|row| (whole(row.weight) as i64, whole(row.cap) as i64));
+        (tie, others as f64 * self.scale)
     }
 
     /// What is held at the level at which each row is full, the caps in front, the weight after.
     fn totals(&self, open: f64) -> Vec<(f64, f64, f64)> {
-        let mut weight = open + self.rows.iter().map(|row| row.0).sum::<f64>();
+        let mut weight = open + self.rows.iter().map(|row| row.weight).sum::<f64>();
         let mut caps = 0.0;
         self.rows
             .iter()
             .map(|row| {
-                let total = (caps + row.1 / row.0 * weight, caps, weight);
-                weight = (weight - row.0).max(0.0);
-                caps += row.1;
+                let total = (caps + row.level * weight, caps, weight);
+                weight = (weight - row.weight).max(0.0);
+                caps += row.cap;
                 total
             })
             .collect()
@@ -186,8 +224,8 @@ impl Sample {
         margin: f64,
         simd: Level,
     ) -> (Bracket, f64, f64) {
-        let open: Vec<(f64, f64)> =
-            self.rows.iter().copied().filter(|row| row.1 > start * row.0).collect();
+        let open: Vec<Sampled> =
+            self.rows.iter().copied().filter(|row| row.cap > start * row.weight).collect();
         // Units more than at the start, and the error of that estimate.
         let gain = |level: f64| {
             let (lost, squares) = dispatch(simd, Lost { rows: &open, level });
@@ -206,7 +244,7 @@ impl Sample {
         let mut step = (open.len() + 1) as f64 * self.scale / weights.max(1.0);
         let mut doublings = 0;
         while !is_above(start + step) {
-            if doublings == STEPS {
+            if doublings == DOUBLINGS {
                 return (Bracket { low: start, high: f64::INFINITY }, 0.0, f64::INFINITY);
             }
             doublings += 1;
@@ -214,7 +252,7 @@ impl Sample {
         }
         let (mut low, mut high) = (0.0, step);
         let mut sure = (0.0, step);
-        for _ in 0..STEPS {
+        for _ in 0..HALVINGS {
             let middle = f64::midpoint(low, high);
             if is_above(start + middle) {
                 (high, sure.1) = (middle, middle);
@@ -224,7 +262,7 @@ impl Sample {
         }
         high = sure.1;
         low = 0.0;
-        for _ in 0..STEPS {
+        for _ in 0..HALVINGS {
             let middle = f64::midpoint(low, high);
             if is_below(start + middle) {
                 (low, sure.0) = (middle, middle);
@@ -238,9 +276,14 @@ impl Sample {
     }
 }
 
+/// Puts the rows that are full first in front.
+fn sort(rows: &mut [Sampled]) {
+    rows.sort_unstable_by(|a, b| a.level.total_cmp(&b.level));
+}
+
 /// What rounding down takes away from the rows at a level, and the sum of its squares.
 struct Lost<'a> {
-    rows: &'a [(f64, f64)],
+    rows: &'a [Sampled],
     level: f64,
 }
 
@@ -253,9 +296,9 @@ impl Task for Lost<'_> {
         const LANES: usize = 16;
         let (mut lost, mut squares) = ([0.0; LANES], [0.0; LANES]);
         for rows in self.rows.chunks(LANES) {
-            for (lane, &(weight, cap)) in rows.iter().enumerate() {
-                let share = self.level * weight;
-                let part = share - share.floor().min(cap);
+            for (lane, row) in rows.iter().enumerate() {
+                let share = self.level * row.weight;
+                let part = share - share.floor().min(row.cap);
                 lost[lane] += part;
                 squares[lane] += part * part;
             }

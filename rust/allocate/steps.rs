@@ -5,16 +5,14 @@
 //! their ids alone.
 
 use std::cmp::Ordering;
-
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::level::{DOUBT, Found};
 use super::ratio::{Multiple, Ratio, float};
 use super::sample::{AHEAD, Bracket, RUN, pick, visit};
-use super::{BLOCK, Rows, Shared, View, each_marked};
+use super::{BLOCK, Rows, Shared, View, each_chunk, each_marked};
 use crate::columns::LIMIT;
 use crate::load::whole;
-use crate::select::CHUNK;
 use crate::simd::{Level, Stream, Task, dispatch, prefetch};
 
 /// Steps a row, on average, that are listed one by one.
@@ -97,20 +95,40 @@ fn guess(view: &View<'_>, found: &Found, margin: f64) -> Cut {
     let Some(picked) = pick(view.weight.len(), view.sample, RUN) else {
         return Cut { bracket, ..everything };
     };
-    let mut claims = Vec::new();
-    for (row, weight, cap) in visit(view.rows(0, view.weight.len()), &picked) {
-        let [from, to] = ends(bracket).map(|level| floor(weight, cap, level));
-        if to - from > MOST_STEPS {
-            return Cut { bracket, ..everything };
-        }
-        let id = view.key(row);
-        claims.extend((from + 1..=to).map(|units| Claim { step: Step { units, weight }, id }));
-    }
+    let Some(mut claims) = dispatch(view.level, Claims { view, bracket, picked: &picked }) else {
+        return Cut { bracket, ..everything };
+    };
     // What lies at one level is told apart by ids, of which the sample has drawn some.
     let error = error + margin * ERRORS * (claims.len() as f64).sqrt() / 2.0;
     claims.sort_unstable_by(Claim::order);
     let low = (place >= error).then(|| claims.get((place - error) as usize).copied()).flatten();
     Cut { bracket, low, high: claims.get((place + error) as usize).copied() }
+}
+
+/// The steps of picked rows in a bracket; none where a row has too many.
+struct Claims<'a> {
+    view: &'a View<'a>,
+    bracket: Bracket,
+    picked: &'a [u32],
+}
+
+impl Task for Claims<'_> {
+    type Output = Option<Vec<Claim>>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let mut claims = Vec::new();
+        for (row, weight, cap) in visit(self.view.rows(0, self.view.weight.len()), self.picked) {
+            let [from, to] = ends(self.bracket).map(|level| floor(weight, cap, level));
+            if to - from > MOST_STEPS {
+                return None;
+            }
+            for units in from + 1..=to {
+                claims.push(Claim { step: Step { units, weight }, id: self.view.key(row) });
+            }
+        }
+        Some(claims)
+    }
 }
 
 /// The ends of a bracket, a little further apart than floats may err.
@@ -129,7 +147,7 @@ fn floor(weight: i64, cap: i64, level: f64) -> i64 {
 
 /// A row with steps between the ends of a bracket: those above `from`, up to `to`.
 #[derive(Debug, Clone, Copy)]
-struct Range {
+struct Gap {
     row: u32,
     weight: i64,
     from: i64,
@@ -150,16 +168,9 @@ impl Step {
 }
 
 /// Writes the sure units of every row; rows with steps in the cut, and the sum of the units.
-fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Range>, i128) {
-    // From the end: what was read last is still near.
-    let sides: Vec<Side> = taken
-        .par_chunks_mut(CHUNK)
-        .enumerate()
-        .rev()
-        .map(|(chunk, taken)| {
-            dispatch(view.level, Chunk { view, cut, first: chunk * CHUNK, taken })
-        })
-        .collect();
+fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Gap>, i128) {
+    let sides =
+        each_chunk(taken, |first, taken| dispatch(view.level, Chunk { view, cut, first, taken }));
     let dealt = sides.iter().map(|side| side.units).sum();
     let mut ranges = Vec::with_capacity(sides.iter().map(|side| side.ranges.len()).sum());
     for side in &sides {
@@ -170,7 +181,7 @@ fn pass(view: &View<'_>, cut: &Cut, taken: &mut [i64]) -> (Vec<Range>, i128) {
 
 struct Side {
     units: i128,
-    ranges: Vec<Range>,
+    ranges: Vec<Gap>,
 }
 
 struct Chunk<'a> {
@@ -190,12 +201,12 @@ impl Task for Chunk<'_> {
         let mut side = Side { units: 0, ranges: Vec::new() };
         let mut block =
             Block { from: [0; BLOCK], to: [0; BLOCK], ids: [0; BLOCK], taken: [0; BLOCK] };
-        let length = taken.len();
+        let (all, length) = (view.rows(0, view.weight.len()), taken.len());
         let mut taken = Stream::new(view.level, taken);
         for start in (0..length).step_by(BLOCK) {
             let (first, length) = (first + start, BLOCK.min(length - start));
-            let rows = view.block(first, length);
-            if block.bound(rows, ends(cut.bracket)) > MANY {
+            let rows = view.rows(first, length);
+            if block.bound(rows, all.runs(first, length), ends(cut.bracket)) > MANY {
                 // Ties at one level: their ids tell them apart.
                 view.keys(first, &mut block.ids[..length]);
                 block.tighten(rows, cut);
@@ -218,14 +229,24 @@ struct Block {
 impl Block {
     /// Units at the ends of the bracket; how many rows have steps between.
     #[inline(always)]
-    fn bound(&mut self, rows: Rows<'_>, [low, high]: [f64; 2]) -> u64 {
+    fn bound(
+        &mut self,
+        rows: Rows<'_>,
+        runs: impl Iterator<Item = Range<usize>>,
+        [low, high]: [f64; 2],
+    ) -> u64 {
         let mut count = 0;
-        for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
-            let (weight, cap) = rows.at(place);
-            let (from, to) = (floor(weight, cap, low), floor(weight, cap, high));
-            count += u64::from(from < to);
-            self.from[place] = from;
-            self.to[place] = to;
+        for run in runs {
+            let rows = rows.part(run.clone());
+            let (below, above) = (&mut self.from[run.clone()], &mut self.to[run]);
+            for place in 0..rows.weight.len().min(rows.cap.len()).min(below.len()).min(above.len())
+            {
+                let (weight, cap) = rows.at(place);
+                let (from, to) = (floor(weight, cap, low), floor(weight, cap, high));
+                count += u64::from(from < to);
+                below[place] = from;
+                above[place] = to;
+            }
         }
         count
     }
@@ -255,13 +276,7 @@ impl Block {
 
     /// Takes the units that are sure, and lists the rows that have open steps; the sure units.
     #[inline(always)]
-    fn write(
-        &mut self,
-        rows: Rows<'_>,
-        is_kept: bool,
-        first: usize,
-        ranges: &mut Vec<Range>,
-    ) -> i64 {
+    fn write(&mut self, rows: Rows<'_>, is_kept: bool, first: usize, ranges: &mut Vec<Gap>) -> i64 {
         let mut marks = [0u8; BLOCK];
         let mut units = 0i64;
         for place in 0..rows.weight.len().min(rows.cap.len()).min(BLOCK) {
@@ -272,7 +287,7 @@ impl Block {
         }
         each_marked(&marks, |place| {
             let (row, weight) = ((first + place) as u32, rows.weight[place]);
-            ranges.push(Range { row, weight, from: self.from[place], to: self.to[place] });
+            ranges.push(Gap { row, weight, from: self.from[place], to: self.to[place] });
         });
         units
     }
@@ -281,7 +296,7 @@ impl Block {
 /// The step that fills the need, counted from the lowest; none where there are not so many.
 ///
 /// Ranges are narrowed until no step but the one found lies in them.
-fn find(ranges: &[Range], need: u128, level: Level) -> Option<Step> {
+fn find(ranges: &[Gap], need: u128, level: Level) -> Option<Step> {
     let steps: u128 = ranges.iter().map(|range| (range.to - range.from) as u128).sum();
     if need == 0 || need > steps {
         return None;
@@ -308,7 +323,7 @@ fn find(ranges: &[Range], need: u128, level: Level) -> Option<Step> {
 
 /// Units of a range up to a step, and below it.
 #[inline(always)]
-fn counts(range: &Range, ratio: &Multiple<i64>) -> (i64, i64) {
+fn counts(range: &Gap, ratio: &Multiple<i64>) -> (i64, i64) {
     let (units, rest) = ratio.of(range.weight, LIMIT);
     let is_on = rest == 0 && units < LIMIT;
     let upto = units.clamp(range.from, range.to);
@@ -318,7 +333,7 @@ fn counts(range: &Range, ratio: &Multiple<i64>) -> (i64, i64) {
 
 /// Counts the steps up to one, and those below it.
 struct Count<'a> {
-    ranges: &'a [Range],
+    ranges: &'a [Gap],
     pivot: Step,
 }
 
@@ -340,7 +355,7 @@ impl Task for Count<'_> {
 
 /// Drops the steps from one on, or those up to it, and ranges that have none left.
 struct Narrow<'a> {
-    ranges: &'a mut Vec<Range>,
+    ranges: &'a mut Vec<Gap>,
     pivot: Step,
     is_below: bool,
 }
@@ -364,8 +379,8 @@ impl Task for Narrow<'_> {
 }
 
 /// The step that fills the need, among all of them in a list.
-fn one_by_one(ranges: &[Range], need: usize) -> Option<Step> {
-    let steps = |range: &Range| {
+fn one_by_one(ranges: &[Gap], need: usize) -> Option<Step> {
+    let steps = |range: &Gap| {
         let weight = range.weight;
         (range.from + 1..=range.to).map(move |units| Step { units, weight })
     };
@@ -383,7 +398,7 @@ fn one_by_one(ranges: &[Range], need: usize) -> Option<Step> {
 }
 
 /// A step near the middle of all: the middle one of the row that holds the middle of the steps.
-fn middle(ranges: &[Range]) -> Option<Step> {
+fn middle(ranges: &[Gap]) -> Option<Step> {
     let steps: u128 = ranges.iter().map(|range| (range.to - range.from) as u128).sum();
     let mut before = 0;
     let row = ranges.iter().find(|range| {
@@ -396,7 +411,7 @@ fn middle(ranges: &[Range]) -> Option<Step> {
 /// Deals out all steps up to the level; rows that stand on it, in the order of their keys.
 ///
 /// The last step dealt out comes back.
-fn settle(view: &View<'_>, taken: &mut [i64], ranges: &[Range], level: Step, need: u128) -> Claim {
+fn settle(view: &View<'_>, taken: &mut [i64], ranges: &[Gap], level: Step, need: u128) -> Claim {
     let sign = if view.shared == Shared::Kept { -1 } else { 1 };
     // Rows of one id come in the order of the keys too; turned twice a row is itself.
     let turn = |row: u32| if sign < 0 { !row } else { row };

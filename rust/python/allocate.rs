@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use super::{InputError, compute, level_of};
 use crate::allocate::{Candidates, Request, Rounding, Shared, allocate_into};
+use crate::select::CHUNK;
 
 /// Units taken, what is unfilled, the level, and passes repeated.
 type Allocated<'py> = (Bound<'py, PyArray1<i64>>, u128, Option<(u128, u128)>, u32);
@@ -27,6 +28,27 @@ fn request_of((amount, shared, rounding, sample, simd, _): RequestWords<'_>) -> 
 }
 
 #[pyfunction]
+pub fn least<'py>(
+    py: Python<'py>,
+    columns: Vec<PyReadonlyArray1<'py, i64>>,
+    variant: usize,
+    threads: usize,
+    out: Option<Bound<'py, PyArray1<i64>>>,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let columns = columns.iter().map(PyReadonlyArray1::as_slice).collect::<Result<Vec<_>, _>>()?;
+    let count = columns.first().map_or(0, |column| column.len());
+    let written = out.unwrap_or_else(|| PyArray1::zeros(py, count, false));
+    let mut values = written.try_readwrite()?;
+    let into = values.as_slice_mut()?;
+    if into.len() != count || columns.iter().any(|column| column.len() != count) {
+        return Err(InputError::new_err("columns: expected as many rows as in out"));
+    }
+    compute(py, threads, || crate::floor::least(&columns, variant, into))?;
+    drop(values);
+    Ok(written)
+}
+
+#[pyfunction]
 pub fn allocate<'py>(
     py: Python<'py>,
     weight: PyReadonlyArray1<'py, i64>,
@@ -44,6 +66,8 @@ pub fn allocate<'py>(
         is_within_weight,
         id: ids.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
     };
+    // The pool takes longer to wake than a single chunk lasts.
+    let threads = if candidates.weight.len() > CHUNK { threads } else { 0 };
     // NumPy asks for huge pages, which cost a fraction of what small ones do to come by.
     let taken = out.unwrap_or_else(|| PyArray1::zeros(py, candidates.weight.len(), false));
     let mut units = taken.try_readwrite().map_err(|refusal| {

@@ -2,7 +2,8 @@
 
 A figure starts at the `int64` columns and ends at the units taken of every row. Each policy is
 measured twice: as it is called, with the answer in fresh memory, and with `out`, an array that is
-written again; the floor reads the policy's columns and writes nothing.
+written again; the floor reads the policy's columns and writes nothing. The lines "least" show what
+of that could be reached: the columns summed, read again, and one value a row written.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,9 +20,10 @@ from deleverage.lab.bench_report import Goal, Measurement, measured
 from deleverage.lab.bench_timing import Floor, alternate, repeat
 from deleverage.lab.books import Integers
 from deleverage.policy import Contracts, Queue
-from deleverage.policy.shares import Rounding, Shared, share
+from deleverage.policy.shares import Rounding, Shared, least, share
+from deleverage.ranking import FLOOR_VARIANTS
 
-__all__ = ["SIZES", "WINNERS", "measure_policies", "measure_policy_peers", "sizes_of"]
+__all__ = ["LEAST_BOOK", "SIZES", "WINNERS", "measure_policies", "measure_policy_peers", "sizes_of"]
 
 WINNERS = 19_230
 """Accounts that the published replication allocates among."""
@@ -44,6 +46,9 @@ SIZES: dict[str, Callable[[np.random.Generator, int], Integers]] = {
     "all equal": lambda draws, count: np.full(count, 12_345, np.int64) + 0 * draws.integers(1),
 }
 """How sizes are drawn; every one but the first is there to find a weak spot."""
+
+LEAST_BOOK = "log_normal"
+"""The book beside which the least is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,9 @@ def measure_policies(
         progress(f"policies: {kind}")
         lots = sizes_of(kind, positions, seed)
         for count in threads:
-            for case in _cases(lots, seed, count):
+            # Time without a decision depends on no distribution.
+            bare = _least(lots, count) if kind == LEAST_BOOK else ()
+            for case in (*bare, *_cases(lots, seed, count)):
                 for into, where in ((None, ""), (out, ", out=")):
                     line = partial(_line, case, kind, count, rounds)
                     yield line(where=where, run=partial(case.call, into))
@@ -140,6 +147,20 @@ def _cases(lots: Integers, seed: int, threads: int) -> Iterator[_Case]:
     yield _Case(name="capped", columns=(lots, cap), call=capped, goal=_LINEAR)
     yield _Case(name="leverage draining", columns=(lots, equity), call=draining, goal=_LINEAR)
     yield _Case(name="min-max", columns=(lots,), call=min_max, goal=_WHOLE)
+
+
+def _least(lots: Integers, threads: int) -> Iterator[_Case]:
+    """Set up what no policy can do without, for one column and for two."""
+    for name, columns in (("one column", (lots,)), ("two columns", (lots, lots[::-1].copy()))):
+        variant = FLOOR_VARIANTS.index(Floor(columns, threads=threads).variant)
+        call = partial(_read_twice, columns, variant, threads)
+        yield _Case(name=f"least, {name}", columns=columns, call=call, goal=None)
+
+
+def _read_twice(
+    columns: tuple[Integers, ...], variant: int, threads: int, out: Integers | None
+) -> object:
+    return least(columns, variant=variant, threads=threads, out=out)
 
 
 def _line(

@@ -18,7 +18,7 @@ from deleverage.errors import InputError
 from deleverage.model.arguments import check_truth
 from deleverage.policy.checks import LIMIT, check_array, whole_number, whole_units
 
-__all__ = ["Rounding", "Shared", "Shares", "share", "share_long"]
+__all__ = ["Rounding", "Shared", "Shares", "least", "share", "share_long"]
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
@@ -150,6 +150,23 @@ def _check_out(out: Int64s, weight: Int64s, cap: Int64s | None, ids: Uint64s | N
                 f"out: expected memory of its own, got some that {name} lies in; "
                 "pass another array or none"
             )
+
+
+def least(
+    columns: Sequence[Int64s], *, variant: int = 0, threads: int = 0, out: Int64s | None = None
+) -> Int64s:
+    """Sum the columns, read them again and write a value a row: no sharing can do with less.
+
+    Args:
+        columns: (n,) int64 each, at least one.
+        variant: which of the sum loops of the floor comes first.
+        threads: as in `share`.
+        out: as in `share`.
+
+    Returns:
+        (n,) int64; what counts is the time.
+    """
+    return _core.least(list(columns), variant, threads, out)
 
 
 def share_long(
