@@ -123,7 +123,8 @@ impl<W: Word> End<W> {
         // A product rounds as little as the division that made the end's own key.
         let (rest, weight_float) = (rest.float(), float(weight));
         let is_above = rest > weight_float * (self.key * (1.0 + APART));
-        let is_near = rest >= weight_float * (self.key * (1.0 - APART)) && !is_above;
+        // What is whole claims nothing, not even where there is no weight and the product is zero.
+        let is_near = rest > 0.0 && rest >= weight_float * (self.key * (1.0 - APART)) && !is_above;
         // Keys this near leave a difference of the products below 2^8: no word overflows.
         let product = kept.wrapping_mul(self.claim.weight);
         let more = product.wrapping_sub(self.claim.kept.wrapping_mul(weight));
