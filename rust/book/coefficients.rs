@@ -314,27 +314,23 @@ impl Screen<'_> {
 
     #[inline(always)]
     fn scan<const FORM: u8, const RISES: bool>(self) {
-        let (mut at, mut short) = (self.start, [0u32; BLOCK]);
-        while at < self.end {
+        for at in (self.start..self.end).step_by(BLOCK) {
             let count = BLOCK.min(self.end - at);
             let entry = &self.column.entry[at..at + count];
             let bankruptcy = &self.column.bankruptcy[at..at + count];
-            let mut verdicts = [0u32; BLOCK];
-            let mut any = 0;
+            let mut verdicts = [0u8; BLOCK];
             for i in 0..count {
-                verdicts[i] = self.judge::<FORM, RISES>(entry[i], bankruptcy[i]);
-                any |= verdicts[i];
+                verdicts[i] = self.judge::<FORM, RISES>(entry[i], bankruptcy[i]) as u8;
             }
-            if any != 0 {
-                // Without a branch that depends on the verdict: every place is written, few stay.
-                let mut found = 0;
-                for i in 0..count {
-                    short[found] = (at + i) as u32;
-                    found += verdicts[i] as usize;
+            // Few rows stay: eight verdicts are one number, and most of these are nothing.
+            for (turn, eight) in verdicts.as_chunks::<8>().0.iter().enumerate() {
+                let mut rest = u64::from_le_bytes(*eight);
+                while rest != 0 {
+                    let place = 8 * turn + rest.trailing_zeros() as usize / 8;
+                    self.kept.push((at + place) as u32);
+                    rest &= rest - 1;
                 }
-                self.kept.extend_from_slice(&short[..found]);
             }
-            at += count;
         }
     }
 

@@ -10,9 +10,10 @@ use crate::book::bound::Bound;
 use crate::book::coefficients::Coefficients;
 use crate::book::estimate::{BLOCK, Block, Estimate};
 use crate::book::order::spread;
+use crate::book::table::fetching;
 use crate::book::{Book, lock, value};
 use crate::select::{CHUNK, RUN};
-use crate::simd::Level;
+use crate::simd::{Level, prefetch};
 
 /// Fewer rows are looked at all the time.
 const FEWEST_ROWS: usize = 8;
@@ -171,7 +172,8 @@ fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, 
     // As the stateless kernel samples: short runs, an odd number of rows between them.
     let step = (stride * RUN) | 1;
     let picked = (0..rows).step_by(step).flat_map(|start| start..rows.min(start + RUN));
-    let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
+    let picked: Vec<u32> = picked.map(|row| row as u32).collect();
+    let mut sample: Vec<Found> = bounded(bound, column, &picked).collect();
     let share = lots * sample.len() as f64 / rows as f64;
     // Only the head of the sample is put in order, with room for what is large there.
     let whole: f64 = sample.iter().map(|one| one.lots.unsigned_abs() as f64).sum();
@@ -201,6 +203,21 @@ fn reach(sample: &mut [Found], lots: f64) -> Option<Found> {
         sum - 2.0 * f64::sqrt(squares) > lots
     });
     reached.copied()
+}
+
+/// Rows that may stand anywhere, each with its bound.
+fn bounded<'a>(
+    bound: &'a Bound<'_>,
+    column: Option<&'a Coefficients>,
+    rows: &'a [u32],
+) -> impl Iterator<Item = Found> + 'a {
+    let fetch = move |line: Range<usize>| {
+        prefetch(bound.columns.lots, line.clone());
+        let (entry, bankruptcy) = column.map_or((&[][..], &[][..]), Coefficients::prices);
+        prefetch(entry, line.clone());
+        prefetch(bankruptcy, line);
+    };
+    fetching(rows, fetch).map(move |row| found(bound, column, row))
 }
 
 /// A row with the bound that costs less.
@@ -294,7 +311,7 @@ impl Book {
             }
             let end = rows.min(start + CHUNK);
             let rows = screen.reach(self.setup.level, floor.1, start..end);
-            let all = rows.into_iter().map(|row| found(bound, screen.column(), row as usize));
+            let all = bounded(bound, screen.column(), &rows);
             let reached: Vec<Found> = all.filter(|one| one.reaches(floor)).collect();
             count.fetch_add(reached.len(), Ordering::Relaxed);
             reached
