@@ -3,6 +3,11 @@
 import sys
 from subprocess import run
 
+import numpy as np
+
+from deleverage.lab.bench_ticks import kept_book
+from deleverage.lab.books import generate
+
 CHURN = """
 import resource, sys
 import numpy as np
@@ -45,3 +50,16 @@ def test_rebuilds_and_changes_leak_nothing() -> None:
     # A kept head is some 20 kB here: to lose each would be more than 20 MB.
     assert passes > 1000
     assert kilobytes < 8_000
+
+
+def test_a_band_is_never_so_wide_that_it_bounds_nothing() -> None:
+    """Steps of ten basis points widen a band; no tick has to pass over the side in vain."""
+    drawn = generate(80_000, seed=5)
+    book = kept_book(drawn)
+    lots = drawn.open_interest(1) // 500
+    steps = np.random.default_rng(1).normal(0, 1e-3, 300)
+    marks = (drawn.mark_num[0] * np.exp(np.cumsum(steps))).astype(np.int64)
+
+    for mark in marks.tolist():
+        book.set_rates({0: (mark, drawn.mark_den, False)})
+        assert book.select(0, side="long", lots=lots).is_kept

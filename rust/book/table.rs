@@ -63,7 +63,7 @@ fn append<T: Copy>(column: &mut Option<Vec<T>>, source: Option<&[T]>, rows: &[u3
 }
 
 /// Values of rows that may stand anywhere.
-fn fetched<'a, T: Copy>(source: &'a [T], rows: &'a [u32]) -> impl Iterator<Item = T> + 'a {
+pub fn fetched<'a, T: Copy>(source: &'a [T], rows: &'a [u32]) -> impl Iterator<Item = T> + 'a {
     fetching(rows, |line| prefetch(source, line)).map(|row| source[row])
 }
 
@@ -81,7 +81,7 @@ pub fn fetching<'a>(
 }
 
 /// Rows ahead whose place is fetched meanwhile.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 /// Fewer rows are written by one thread.
 const MANY: usize = 1 << 12;
 
