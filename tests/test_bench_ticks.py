@@ -51,8 +51,16 @@ def test_a_kept_book_is_measured_as_a_whole(report: Report) -> None:
     """Bytes, changes, edges and lights: each has a goal and a verdict."""
     lines = [line for line in report.measurements if line.section == "book"]
 
-    assert 5 == len(lines)
+    assert 7 == len(lines)
     assert all(line.goal is not None and line.is_met is not None for line in lines)
+
+
+def test_a_second_thread_is_held_against_what_the_floor_gains_by_it(report: Report) -> None:
+    """Edges of all markets and a queue of ties are timed with one thread and with two."""
+    lines = [line for line in report.measurements if line.reference == "one thread"]
+
+    assert ["log_normal", "ties"] == [line.distribution for line in lines]
+    assert all("the floor gains" in line.note for line in lines)
 
 
 def test_growth_is_measured_at_powers_of_ten() -> None:

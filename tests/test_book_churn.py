@@ -3,9 +3,10 @@
 import sys
 from subprocess import run
 
-from deleverage.book import Book
+import numpy as np
+
+from deleverage.lab.bench_ticks import kept_book
 from deleverage.lab.books import generate
-from deleverage.model.rules import Basis, Factor, Loss, ScoreRule
 
 CHURN = """
 import resource, sys
@@ -53,12 +54,8 @@ def test_rebuilds_and_changes_leak_nothing() -> None:
 
 def test_a_head_that_is_cut_again_and_again_is_found_in_one_pass() -> None:
     """What is cut leaves the head, and the next head is among the rows that were kept."""
-    rule = ScoreRule(basis=Basis.ENTRY_VALUE, factor=Factor.BANKRUPTCY_DISTANCE, loss=Loss.DIVIDE)
     drawn = generate(20_000, seed=1)
-    names = ("lots", "entry_value", "margin", "position_id")
-    columns = {name: getattr(drawn, name) for name in names}
-    rates = [(int(drawn.mark_num[0]), drawn.mark_den, False)]
-    book = Book.from_arrays(columns, rates, rule=rule)
+    book = kept_book(drawn)
     cut: list[int] = []
     for _ in range(40):
         head = book.select(0, side="long", lots=drawn.open_interest(1) // 2000)
@@ -68,3 +65,16 @@ def test_a_head_that_is_cut_again_and_again_is_found_in_one_pass() -> None:
 
     assert len(set(cut)) == len(cut) > 40
     assert book.passes == 1
+
+
+def test_a_band_is_never_so_wide_that_it_bounds_nothing() -> None:
+    """Steps of ten basis points widen a band; no tick has to pass over the side in vain."""
+    drawn = generate(80_000, seed=5)
+    book = kept_book(drawn)
+    lots = drawn.open_interest(1) // 500
+    steps = np.random.default_rng(1).normal(0, 1e-3, 300)
+    marks = (drawn.mark_num[0] * np.exp(np.cumsum(steps))).astype(np.int64)
+
+    for mark in marks.tolist():
+        book.set_rates({0: (mark, drawn.mark_den, False)})
+        assert book.select(0, side="long", lots=lots).is_kept

@@ -25,43 +25,63 @@ const FEWEST_CHANGES: usize = 64;
 /// How many of its last steps around the last cut the next one is looked for.
 const STEPS: f64 = 3.0;
 
-/// A row that a pass found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
-    /// Its tier.
-    pub tier: u8,
-    /// Bound of its score.
-    pub upper: f64,
-    /// Its row.
-    pub row: u32,
-    /// Its signed lots.
-    pub lots: i64,
-}
+/// A row that a pass found: one number that orders as tier first, then the larger bound.
+///
+/// Eight bits are the tier, twenty-four the bound of its score, falling, and the rest its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found(u64);
+
+/// Largest code of a bound.
+const TOP: u32 = (1 << 24) - 1;
 
 impl Found {
-    /// A row with a bound that is raised to a float whose last byte is empty.
+    /// A row with a bound that is raised to a float of few bits.
     #[must_use]
-    pub fn new(tier: u8, upper: f64, row: u32, lots: i64) -> Self {
-        let bits = upper.to_bits();
-        // Away from zero above it, towards zero below; what is not finite has no last byte.
-        let raised = if upper > 0.0 { bits + 0xff } else { bits } & !0xff;
-        let upper = if upper.is_finite() { f64::from_bits(raised) } else { upper };
-        Self { tier, upper, row, lots }
+    pub fn new(tier: u8, upper: f64, row: u32) -> Self {
+        let near = upper as f32;
+        let above = if f64::from(near) < upper { near.next_up() } else { near };
+        // Bits of floats below zero fall as the float rises.
+        let bits = above.to_bits();
+        let rising = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+        let code = match upper {
+            f64::NEG_INFINITY => 0,
+            _ => rising.div_ceil(1 << 8).min(TOP),
+        };
+        Self(u64::from(tier) << 56 | u64::from(TOP - code) << 32 | u64::from(row))
     }
 
-    /// A whole number that orders as tier first, then the larger bound.
+    /// Its tier.
     #[must_use]
-    pub fn key(&self) -> u64 {
-        let bits = self.upper.to_bits();
-        let rising = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-        u64::from(self.tier) << 56 | !rising >> 8
+    pub fn tier(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    /// Bound of its score.
+    #[must_use]
+    pub fn upper(self) -> f64 {
+        let rising = (TOP - ((self.0 >> 32) as u32 & TOP)) << 8;
+        let bits = if rising >> 31 == 1 { rising & !(1 << 31) } else { !rising };
+        if rising == 0 { f64::NEG_INFINITY } else { f32::from_bits(bits).into() }
+    }
+
+    /// Its row.
+    #[must_use]
+    pub fn row(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// A whole number that orders as the rows found do.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.0
     }
 
     /// Whether the row may stand at or before a floor.
     #[must_use]
-    pub fn reaches(&self, floor: (u8, f64)) -> bool {
-        let is_near = self.tier < floor.0 || (self.tier == floor.0 && self.upper >= floor.1);
-        is_near && self.upper > f64::NEG_INFINITY
+    pub fn reaches(self, floor: (u8, f64)) -> bool {
+        let (tier, upper) = (self.tier(), self.upper());
+        let is_near = tier < floor.0 || (tier == floor.0 && upper >= floor.1);
+        is_near && upper > f64::NEG_INFINITY
     }
 }
 
@@ -85,8 +105,8 @@ pub struct Band {
     rows: Table,
     /// Bound of each sorted row; the rows behind them came later, in no order.
     uppers: Vec<f64>,
-    /// Lots up to each sorted row, its own included.
-    lots: Vec<i128>,
+    /// Lots up to each sorted row, its own included; only guesses rest on them.
+    lots: Vec<f64>,
     parts: Vec<Part>,
     /// Every row that is not here lies behind this tier and score.
     floor: (u8, f64),
@@ -151,18 +171,16 @@ impl Band {
         (ends, epoch): ((f64, f64), u64),
         is_derived: bool,
     ) -> Self {
-        let picked: Vec<u32> = found.iter().map(|row| row.row).collect();
+        let picked: Vec<u32> = found.iter().map(|one| one.row()).collect();
         let mut rows = Table::picked(columns, &picked);
         let mut parts: Vec<Part> = Vec::new();
-        for (place, row) in found.iter().enumerate() {
-            match parts.last_mut() {
-                Some(part) if part.tier == row.tier => part.end = place + 1,
-                _ => parts.push(Part { tier: row.tier, start: place, end: place + 1 }),
-            }
+        for part in found.chunk_by(|a, b| a.tier() == b.tier()) {
+            let start = parts.last().map_or(0, |before| before.end);
+            parts.push(Part { tier: part[0].tier(), start, end: start + part.len() });
         }
-        let mut sum = 0i128;
+        let mut sum = 0.0;
         let summed = rows.columns().lots.iter().map(|lots| {
-            sum += i128::from(lots.unsigned_abs());
+            sum += lots.unsigned_abs() as f64;
             sum
         });
         let lots = summed.collect();
@@ -173,7 +191,7 @@ impl Band {
             looked_at: columns.len(),
             gone: vec![false; rows.len()],
             rows,
-            uppers: found.iter().map(|row| row.upper).collect(),
+            uppers: found.iter().map(|one| one.upper()).collect(),
             lots,
             parts,
             floor,
@@ -185,6 +203,18 @@ impl Band {
             step: AtomicU64::new(0),
             scored: AtomicU64::new(0),
         }
+    }
+
+    /// Lots of the rows found, about.
+    #[must_use]
+    pub fn reach(&self) -> f64 {
+        self.lots.last().copied().unwrap_or(0.0)
+    }
+
+    /// Looks for the first cut where another band had its last one.
+    pub fn follow(&mut self, other: &Self) {
+        self.near = other.near.load(Memory::Relaxed).into();
+        self.step = other.step.load(Memory::Relaxed).into();
     }
 
     /// Whether the bounds hold at a value of a lot.
@@ -338,9 +368,7 @@ impl Band {
 
     /// Where the rows end that the last query would have needed.
     fn guess(&self, part: &Part, need: i128) -> usize {
-        let before = if part.start == 0 { 0 } else { self.lots[part.start - 1] };
-        let ratio = i128::from(self.ratio.load(Memory::Relaxed));
-        let target = before.saturating_add((need * ratio) >> 20);
+        let target = self.before(part.start) + need as f64 * self.excess();
         let lots = &self.lots[part.start..part.end];
         (part.start + lots.partition_point(|&sum| sum < target) + 1).min(part.end)
     }
@@ -349,12 +377,16 @@ impl Band {
         let uppers = &self.uppers[part.start..part.end];
         let place = part.start + uppers.partition_point(|&upper| upper > sure);
         if place > part.start {
-            let before = if part.start == 0 { 0 } else { self.lots[part.start - 1] };
-            let ratio = (self.lots[place - 1] - before) as f64 / need as f64;
+            let ratio = (self.before(place) - self.before(part.start)) / need as f64;
             // A little more, for the next mark will be another one.
             let ratio = (ratio * 1.02).clamp(1.0, 64.0);
             self.ratio.store((ratio * RATIO) as u64, Memory::Relaxed);
         }
+    }
+
+    /// Lots before a place.
+    fn before(&self, place: usize) -> f64 {
+        if place == 0 { 0.0 } else { self.lots[place - 1] }
     }
 
     fn collect(
@@ -420,9 +452,7 @@ impl Band {
     /// Takes up a new or changed row if it may be needed; false as for [`Band::forget`].
     pub fn admit(&mut self, bound: &Bound<'_>, row: usize) -> bool {
         let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
-        let lots = bound.columns.lots[row];
-        let found = Found::new(tier, bound.upper(row), row as u32, lots);
-        if !found.reaches(self.floor) {
+        if !Found::new(tier, bound.upper(row), row as u32).reaches(self.floor) {
             return true;
         }
         let place = self.rows.len();

@@ -12,6 +12,7 @@
 //! lowered by 2^-20 of itself, covers.
 
 use crate::book::bound::Bound;
+use crate::book::table::fetched;
 use crate::columns::Columns;
 use crate::rule::{Basis, Factor, Loss, Rule};
 use crate::simd::{Level, Task, dispatch, prefetch};
@@ -192,56 +193,21 @@ impl Coefficients {
         is_near && score > 1.0 / FARTHEST && score < FARTHEST
     }
 
-    /// The largest score of a row over a band, or zero where it is not above; none where two prices
-    /// do not tell it.
+    /// The largest scores of rows over a band, or zero where one is not above; no number where two
+    /// prices do not tell it.
     ///
     /// Each form is monotone in the mark or has one peak, where the margin is above zero; ends and
     /// peak are worked out in wide floats from the prices that were rounded outward.
     #[must_use]
-    pub fn upper(&self, row: usize, band: (f64, f64)) -> Option<f64> {
-        let (a, b) = (f64::from(self.entry[row]), f64::from(self.bankruptcy[row]));
+    pub fn uppers(&self, level: Level, rows: &[u32], band: (f64, f64)) -> Vec<f64> {
+        let entry: Vec<f32> = fetched(&self.entry, rows).collect();
+        let bankruptcy: Vec<f32> = fetched(&self.bankruptcy, rows).collect();
+        let mut uppers = vec![0.0; rows.len()];
         let (low, high) = (band.0 / self.unit, band.1 / self.unit);
-        let rises = self.direction > 0.0;
-        let (best, worst) = if rises { (high, low) } else { (low, high) };
-        let at = |v: f64| {
-            let (profit, equity) = if rises { (v - a, v - b) } else { (a - v, b - v) };
-            match self.form {
-                Form::Entry => profit / a,
-                Form::EntryLeverage => profit * v / (a * equity),
-                Form::Mark => profit / v,
-                Form::Equity => profit / equity,
-                Form::Ratio => {
-                    if rises {
-                        v / a
-                    } else {
-                        a / v
-                    }
-                }
-                Form::RatioLeverage => {
-                    if rises {
-                        v * v / (a * equity)
-                    } else {
-                        a / equity
-                    }
-                }
-                Form::Leverage => v / equity,
-            }
-        };
-        let reads_equity = !matches!(self.form, Form::Entry | Form::Mark | Form::Ratio);
-        // An equity of nothing within reach, or no margin, has no bound here.
-        let least_equity = self.direction * (worst - b);
-        let is_plain = self.direction * (a - b) > 0.0 && b >= 0.0 && least_equity > 0.0;
-        if !(a > 0.0 && (is_plain || !reads_equity)) {
-            return None;
-        }
-        let mut most = at(best).max(at(worst));
-        if self.form == Form::EntryLeverage && !rises {
-            let peak = b - (b * (b - a)).sqrt();
-            if peak > low && peak < high {
-                most = most.max(at(peak));
-            }
-        }
-        most.is_finite().then(|| (most + OUTWARD * most.abs()).max(0.0))
+        let (entry, bankruptcy) = (entry.as_slice(), bankruptcy.as_slice());
+        let uppers_of = Uppers { column: self, entry, bankruptcy, low, high, into: &mut uppers };
+        dispatch(level, uppers_of);
+        uppers
     }
 
     /// Rows of a range that may reach a score somewhere in a band; the rest surely do not.
@@ -314,27 +280,23 @@ impl Screen<'_> {
 
     #[inline(always)]
     fn scan<const FORM: u8, const RISES: bool>(self) {
-        let (mut at, mut short) = (self.start, [0u32; BLOCK]);
-        while at < self.end {
+        for at in (self.start..self.end).step_by(BLOCK) {
             let count = BLOCK.min(self.end - at);
             let entry = &self.column.entry[at..at + count];
             let bankruptcy = &self.column.bankruptcy[at..at + count];
-            let mut verdicts = [0u32; BLOCK];
-            let mut any = 0;
+            let mut verdicts = [0u8; BLOCK];
             for i in 0..count {
-                verdicts[i] = self.judge::<FORM, RISES>(entry[i], bankruptcy[i]);
-                any |= verdicts[i];
+                verdicts[i] = self.judge::<FORM, RISES>(entry[i], bankruptcy[i]) as u8;
             }
-            if any != 0 {
-                // Without a branch that depends on the verdict: every place is written, few stay.
-                let mut found = 0;
-                for i in 0..count {
-                    short[found] = (at + i) as u32;
-                    found += verdicts[i] as usize;
+            // Few rows stay: eight verdicts are one number, and most of these are nothing.
+            for (turn, eight) in verdicts.as_chunks::<8>().0.iter().enumerate() {
+                let mut rest = u64::from_le_bytes(*eight);
+                while rest != 0 {
+                    let place = 8 * turn + rest.trailing_zeros() as usize / 8;
+                    self.kept.push((at + place) as u32);
+                    rest &= rest - 1;
                 }
-                self.kept.extend_from_slice(&short[..found]);
             }
-            at += count;
         }
     }
 
@@ -386,6 +348,85 @@ fn parts<const RISES: bool>(v: f32, a: f32, b: f32) -> (f32, f32) {
     if RISES { (v - a, v - b) } else { (a - v, b - v) }
 }
 
+struct Uppers<'a> {
+    column: &'a Coefficients,
+    entry: &'a [f32],
+    bankruptcy: &'a [f32],
+    low: f64,
+    high: f64,
+    into: &'a mut [f64],
+}
+
+impl Task for Uppers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        match self.column.form {
+            Form::Entry => self.by_direction::<ENTRY>(),
+            Form::EntryLeverage => self.by_direction::<ENTRY_LEVERAGE>(),
+            Form::Mark => self.by_direction::<MARK>(),
+            Form::Equity => self.by_direction::<EQUITY>(),
+            Form::Ratio => self.by_direction::<RATIO>(),
+            Form::RatioLeverage => self.by_direction::<RATIO_LEVERAGE>(),
+            Form::Leverage => self.by_direction::<LEVERAGE>(),
+        }
+    }
+}
+
+impl Uppers<'_> {
+    #[inline(always)]
+    fn by_direction<const FORM: u8>(self) {
+        if self.column.rises() {
+            self.fill(most::<FORM, true>);
+        } else {
+            self.fill(most::<FORM, false>);
+        }
+    }
+
+    #[inline(always)]
+    fn fill(self, most: impl Fn((f64, f64), f64, f64) -> f64) {
+        let (band, count) = ((self.low, self.high), self.into.len());
+        let (entry, bankruptcy) = (&self.entry[..count], &self.bankruptcy[..count]);
+        for place in 0..count {
+            let (a, b) = (f64::from(entry[place]), f64::from(bankruptcy[place]));
+            self.into[place] = most(band, a, b);
+        }
+    }
+}
+
+/// The largest score over a band; no number where there is no telling.
+#[inline(always)]
+#[allow(clippy::needless_bitwise_bool)] // a branch would keep the loop from being vectors
+fn most<const FORM: u8, const RISES: bool>((low, high): (f64, f64), a: f64, b: f64) -> f64 {
+    let at = |v: f64| {
+        let (profit, equity) = if RISES { (v - a, v - b) } else { (a - v, b - v) };
+        match FORM {
+            ENTRY => profit / a,
+            ENTRY_LEVERAGE => profit * v / (a * equity),
+            MARK => profit / v,
+            EQUITY => profit / equity,
+            RATIO if RISES => v / a,
+            RATIO => a / v,
+            RATIO_LEVERAGE if RISES => v * v / (a * equity),
+            RATIO_LEVERAGE => a / equity,
+            _ => v / equity,
+        }
+    };
+    // An equity of nothing within reach, or no margin, has no bound here.
+    let (margin, least_equity) = if RISES { (a - b, low - b) } else { (b - a, b - high) };
+    let is_plain = (margin > 0.0) & (b >= 0.0) & (least_equity > 0.0);
+    let is_told = (a > 0.0) & (is_plain | matches!(FORM, ENTRY | MARK | RATIO));
+    let mut most = at(low).max(at(high));
+    if FORM == ENTRY_LEVERAGE && !RISES {
+        let peak = b - (b * (b - a)).sqrt();
+        // Outside of the band, or nowhere, it is no peak.
+        most = most.max(at(if (peak > low) & (peak < high) { peak } else { low }));
+    }
+    let upper = (most + OUTWARD * most.abs()).max(0.0);
+    if is_told & (most.abs() < f64::INFINITY) { upper } else { f64::NAN }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,10 +454,16 @@ mod tests {
                     prop_assert!(is_kept || score < floor, "row {row}: {score} >= {floor}");
                 }
             }
-            for row in 0..bound.columns.len() {
+            let rows: Vec<u32> = (0..bound.columns.len() as u32).collect();
+            let uppers = column.uppers(Level::detect(), &rows, bound.band);
+            for (row, upper) in uppers.iter().enumerate() {
                 let score = held.largest(&rule, row, (at, at + by), is_inverse);
-                let upper = column.upper(row, bound.band).unwrap_or(f64::INFINITY);
-                prop_assert!(score <= upper, "row {row}: {score} > {upper}");
+                prop_assert!(score <= *upper || upper.is_nan(), "row {row}: {score} > {upper}");
+            }
+            for level in Level::available() {
+                let again = column.uppers(level, &rows, bound.band);
+                let is_same = |(one, two): (&f64, f64)| one.to_bits() == two.to_bits();
+                prop_assert!(uppers.iter().zip(again).all(is_same));
             }
         }
     }

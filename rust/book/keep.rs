@@ -10,15 +10,18 @@ use crate::book::bound::Bound;
 use crate::book::coefficients::Coefficients;
 use crate::book::estimate::{BLOCK, Block, Estimate};
 use crate::book::order::spread;
+use crate::book::table::{fetched, fetching};
 use crate::book::{Book, lock, value};
 use crate::select::{CHUNK, RUN};
-use crate::simd::Level;
+use crate::simd::{Level, prefetch};
 
 /// Fewer rows are looked at all the time.
 const FEWEST_ROWS: usize = 8;
 const SAMPLES: usize = 1 << 14;
-/// Lots that are kept for each lot asked for.
-const ROOM: f64 = 1.5;
+/// Lots that a sample has to promise for each lot asked for, and the least that will do. A sample
+/// errs, and what it promises is mostly exceeded.
+const ROOM: f64 = 1.25;
+const LEAST_ROOM: f64 = 1.125;
 /// About so many rows are kept however little is asked for: what is cut leaves the head.
 const FEWEST_KEPT: usize = 1 << 12;
 const NARROWEST: f64 = 1.0 / (1 << 14) as f64;
@@ -87,11 +90,10 @@ impl Book {
     /// Makes a band around the mark in use; none where it would not be worth its pass.
     pub(super) fn keep(&self, section: usize, lots: i64, old: Option<&Band>) -> Option<Band> {
         let pace = &self.sections[section].pace;
-        let value = value(self.rate(section));
-        let width = {
+        let mut width = {
             let mut pace = lock(pace);
             if let Some(old) = old.filter(|old| old.epoch == self.epoch) {
-                pace.learn(old, value);
+                pace.learn(old, value(self.rate(section)));
             }
             if !pace.is_due() {
                 return None;
@@ -99,73 +101,86 @@ impl Book {
             pace.passes += 1;
             pace.width
         };
-        let ends = (value * (1.0 - width), value * (1.0 + width));
-        let bound = self.bound(section, ends);
-        let made = self.gather(section, &bound, lots).map(|(found, floor)| {
-            let epoch = (ends, self.epoch);
-            Band::new(&bound.columns, &found, floor, epoch, self.pools.is_derived())
-        });
+        let mut made = self.gather(section, lots as f64, &mut width);
+        if let (Some(made), Some(old)) = (&mut made, old) {
+            made.follow(old);
+        }
+        let mut pace = lock(pace);
         if made.is_none() {
-            lock(pace).fail();
+            pace.fail();
         } else {
-            lock(pace).next_rest = 1;
+            (pace.width, pace.next_rest) = (width, 1);
         }
         made
     }
-}
 
-impl Book {
-    /// Rows in the order of their bounds that hold enough lots, and the floor others are below.
-    fn gather(
-        &self,
-        section: usize,
-        bound: &Bound<'_>,
-        lots: i64,
-    ) -> Option<(Vec<Found>, (u8, f64))> {
-        let rows = bound.columns.len();
+    /// The rows that reach a floor above which there are enough lots; the width may be lessened.
+    fn gather(&self, section: usize, lots: f64, width: &mut f64) -> Option<Band> {
+        let rows = self.sections[section].table.len();
         if rows < FEWEST_ROWS {
             return None;
         }
         // Where there is no sample every row is found, however many are kept of them.
         let most = if rows < 2 * SAMPLES { rows } else { rows / 4 };
-        let size = |found: &Found| i128::from(found.lots.unsigned_abs());
+        let (value, mut aim) = (value(self.rate(section)), ROOM);
+        while *width >= NARROWEST {
+            let ends = (value * (1.0 - *width), value * (1.0 + *width));
+            let bound = self.bound(section, ends);
+            let Some(floor) = self.floor(section, &bound, aim * lots) else {
+                *width /= 2.0;
+                continue;
+            };
+            let found = spread(self.pass(section, &bound, floor, most)?, Found::place);
+            let (found, floor) = head(bound.columns.lots, found, floor, ROOM * lots);
+            let epoch = (ends, self.epoch);
+            let band = Band::new(&bound.columns, &found, floor, epoch, self.pools.is_derived());
+            if band.reach() >= LEAST_ROOM * lots || floor == NO_FLOOR {
+                return Some(band);
+            }
+            aim *= 2.0;
+        }
+        None
+    }
+
+    /// A floor that about so many lots reach; none where it would screen nothing, because many may
+    /// come near to no equity in so wide a band.
+    fn floor(&self, section: usize, bound: &Bound<'_>, lots: f64) -> Option<(u8, f64)> {
         let column = self.sections[section].coefficients.as_ref();
         let column = column.filter(|column| column.is_ready(1.0, bound.band));
-        let mut aim = ROOM;
-        loop {
-            let mut floor = sampled(bound, column, aim * lots as f64);
-            if column.is_some() && floor.1 <= 0.0 {
-                // The column knows of losers only that they are.
-                floor = sampled(bound, None, aim * lots as f64);
-            }
-            let mut found = self.pass(section, bound, floor, most)?;
-            let wanted = (ROOM * lots as f64) as i128;
-            let reached: i128 = found.iter().map(size).sum();
-            if reached < wanted && floor != NO_FLOOR {
-                aim *= 4.0;
-                continue;
-            }
-            found = spread(found, Found::key);
-            let mut sum = 0;
-            let end = found.iter().enumerate().position(|(at, one)| {
-                sum += size(one);
-                sum > wanted && at >= FEWEST_KEPT
-            });
-            let floor = match end {
-                Some(end) if end + 1 < found.len() => {
-                    let first = found[end + 1];
-                    found.truncate(end + 1);
-                    (first.tier, first.upper)
-                }
-                _ => floor,
-            };
-            return Some((found, floor));
+        let mut floor = sampled(bound, column, self.setup.level, lots);
+        if column.is_some() && floor.1 <= 0.0 {
+            // The column knows of losers only that they are.
+            floor = sampled(bound, None, self.setup.level, lots);
         }
+        let is_beyond = |column: &Coefficients| !column.is_ready(floor.1, bound.band);
+        let is_blunt = floor.1 > 1.0 && column.map_or(floor.1 == f64::INFINITY, is_beyond);
+        (!is_blunt).then_some(floor)
     }
 }
 
+/// The head of what was found in order: where there was no floor, so many lots and rows are enough.
+fn head(
+    column: &[i64],
+    mut found: Vec<Found>,
+    floor: (u8, f64),
+    lots: f64,
+) -> (Vec<Found>, (u8, f64)) {
+    if floor != NO_FLOOR {
+        return (found, floor);
+    }
+    let mut sum = 0.0;
+    let end = found.iter().enumerate().position(|(at, one)| {
+        let is_enough = sum > lots && at >= FEWEST_KEPT;
+        sum += column[one.row() as usize].unsigned_abs() as f64;
+        is_enough
+    });
+    let first = end.map(|end| found[end]);
+    found.truncate(end.unwrap_or(found.len()));
+    (found, first.map_or(floor, |first| (first.tier(), first.upper())))
+}
+
 /// A floor that about so many lots reach, by a sample.
-fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, f64) {
+fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, level: Level, lots: f64) -> (u8, f64) {
     let rows = bound.columns.len();
     let stride = rows / SAMPLES;
     if stride < 2 {
@@ -174,45 +189,66 @@ fn sampled(bound: &Bound<'_>, column: Option<&Coefficients>, lots: f64) -> (u8, 
     // As the stateless kernel samples: short runs, an odd number of rows between them.
     let step = (stride * RUN) | 1;
     let picked = (0..rows).step_by(step).flat_map(|start| start..rows.min(start + RUN));
-    let mut sample: Vec<Found> = picked.map(|row| found(bound, column, row)).collect();
-    let whole: f64 = sample.iter().map(|one| one.lots.unsigned_abs() as f64).sum();
+    let picked: Vec<u32> = picked.map(|row| row as u32).collect();
+    let sizes = fetched(bound.columns.lots, &picked).map(|lots| lots.unsigned_abs() as f64);
+    let mut sample: Vec<Sized> = bounded(bound, column, level, &picked).zip(sizes).collect();
+    let whole: f64 = sample.iter().map(|one| one.1).sum();
     let fewest = whole * FEWEST_KEPT as f64 / sample.len() as f64;
     let share = lots.max(fewest) * sample.len() as f64 / rows as f64;
     // Only the head of the sample is put in order, with room for what is large there.
     let head = (4.0 * sample.len() as f64 * share / whole) as usize + 64;
     let reached = if head < sample.len() {
-        sample.select_nth_unstable_by_key(head, Found::key);
+        sample.select_nth_unstable_by_key(head, |one| one.0);
         reach(&mut sample[..head], share)
     } else {
         None
     };
     let reached = reached.or_else(|| reach(&mut sample, share));
     match reached {
-        Some(one) if one.upper > f64::NEG_INFINITY => (one.tier, one.upper),
+        Some(one) if one.upper() > f64::NEG_INFINITY => (one.tier(), one.upper()),
         _ => NO_FLOOR,
     }
 }
 
+/// A row of a sample, and its lots.
+type Sized = (Found, f64);
+
 /// The row in which so many lots are surely reached, largest bounds first.
-fn reach(sample: &mut [Found], lots: f64) -> Option<Found> {
-    sample.sort_unstable_by_key(Found::key);
+fn reach(sample: &mut [Sized], lots: f64) -> Option<Found> {
+    sample.sort_unstable_by_key(|one| one.0);
     let (mut sum, mut squares) = (0.0, 0.0);
-    let reached = sample.iter().find(|one| {
-        let size = one.lots.unsigned_abs() as f64;
+    let reached = sample.iter().find(|(_, size)| {
         sum += size;
         squares += size * size;
         // Two errors of the sum, and a few rows at least.
         sum - 2.0 * f64::sqrt(squares) > lots
     });
-    reached.copied()
+    reached.map(|one| one.0)
 }
 
-/// A row with the bound that costs less.
-fn found(bound: &Bound<'_>, column: Option<&Coefficients>, row: usize) -> Found {
-    let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
-    let upper = column.and_then(|column| column.upper(row, bound.band));
-    let upper = upper.unwrap_or_else(|| bound.upper(row));
-    Found::new(tier, upper, row as u32, bound.columns.lots[row])
+/// Rows that may stand anywhere, each with the bound that costs less.
+fn bounded<'a>(
+    bound: &'a Bound<'_>,
+    column: Option<&Coefficients>,
+    level: Level,
+    rows: &'a [u32],
+) -> impl Iterator<Item = Found> + 'a {
+    let uppers = match column {
+        Some(column) => column.uppers(level, rows, bound.band),
+        None => Vec::new(),
+    };
+    let is_told = column.is_some();
+    let fetch = move |line: Range<usize>| {
+        if !is_told {
+            prefetch(bound.columns.lots, line.clone());
+            prefetch(bound.columns.entry_value, line);
+        }
+    };
+    fetching(rows, fetch).enumerate().map(move |(place, row)| {
+        let tier = bound.columns.tier.map_or(0, |tier| tier[row]);
+        let told = uppers.get(place).copied().filter(|upper| !upper.is_nan());
+        Found::new(tier, told.unwrap_or_else(|| bound.upper(row)), row as u32)
+    })
 }
 
 /// How rows that cannot reach a floor anywhere in a band are dropped without bounding each.
@@ -298,7 +334,7 @@ impl Book {
             }
             let end = rows.min(start + CHUNK);
             let rows = screen.reach(self.setup.level, floor.1, start..end);
-            let all = rows.into_iter().map(|row| found(bound, screen.column(), row as usize));
+            let all = bounded(bound, screen.column(), self.setup.level, &rows);
             let reached: Vec<Found> = all.filter(|one| one.reaches(floor)).collect();
             count.fetch_add(reached.len(), Ordering::Relaxed);
             reached
@@ -317,6 +353,27 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// A row found keeps tier and row; its bound is raised a little and orders as it did.
+        #[test]
+        fn a_row_found_is_bounded_from_above(
+            tier in any::<u8>(), row in any::<u32>(),
+            upper in any::<f64>().prop_filter("a number", |upper| !upper.is_nan()),
+            other in prop_oneof![any::<f64>(), -2.0..2.0, Just(0.0), Just(f64::NEG_INFINITY)],
+        ) {
+            let one = Found::new(tier, upper, row);
+            prop_assert_eq!((one.tier(), one.row()), (tier, row));
+            prop_assert!(upper <= one.upper());
+            let hair = upper.abs() / f64::from(1 << 14) + f64::from(f32::MIN_POSITIVE);
+            let is_far = upper.abs() > f64::from(f32::MAX) / 2.0;
+            prop_assert!(is_far || one.upper() <= upper + hair);
+            prop_assert_eq!(upper == f64::NEG_INFINITY, one.upper() == f64::NEG_INFINITY);
+            if upper <= other {
+                prop_assert!(one >= Found::new(tier, other, row));
+            }
+            let behind = Found::new(tier.saturating_add(1), upper, row);
+            prop_assert!(one < behind || tier == u8::MAX);
+        }
+
         /// No row is dropped whose exact score reaches a floor, above zero or below, in the band.
         #[test]
         fn a_screen_keeps_every_row_that_reaches(

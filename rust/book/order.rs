@@ -8,6 +8,8 @@ use crate::score::Scorer;
 
 /// Fewer are sorted at once.
 const FEW: usize = 512;
+/// Rows of a bucket above which inserting each is slower than a sort.
+const LARGE: u32 = 16;
 
 /// Brings candidates of several tiers into queue order.
 #[must_use]
@@ -47,23 +49,41 @@ pub fn spread<T: Copy>(mut rows: Vec<T>, place: impl Fn(&T) -> u64) -> Vec<T> {
     let most = 2 * rows.len() as u64;
     let shift = (u64::BITS - (last - first).leading_zeros()).saturating_sub(most.ilog2());
     let bucket = |row: &T| ((place(row) - first) >> shift) as usize;
-    let mut ends = vec![0u32; ((last - first) >> shift) as usize + 2];
+    let mut starts = vec![0u32; ((last - first) >> shift) as usize + 3];
     for row in &rows {
-        ends[bucket(row) + 1] += 1;
+        starts[bucket(row) + 2] += 1;
     }
-    for at in 1..ends.len() {
-        ends[at] += ends[at - 1];
+    let mut largest = 0;
+    for at in 1..starts.len() {
+        largest = largest.max(starts[at]);
+        starts[at] += starts[at - 1];
     }
-    let (mut sorted, mut next) = (rows.clone(), ends.clone());
+    // Each start moves to the end of its bucket, which is the start of the next.
+    let mut sorted = rows.clone();
     for row in &rows {
-        let at = &mut next[bucket(row)];
+        let at = &mut starts[bucket(row) + 1];
         sorted[*at as usize] = *row;
         *at += 1;
     }
-    for pair in ends.windows(2).filter(|pair| pair[1] - pair[0] > 1) {
+    let is_large = |pair: &&[u32]| pair[1] - pair[0] > LARGE;
+    let large = starts.windows(2).filter(|_| largest > LARGE).filter(is_large);
+    large.for_each(|pair| {
         sorted[pair[0] as usize..pair[1] as usize].sort_unstable_by_key(&place);
-    }
+    });
+    insert(&mut sorted, place);
     sorted
+}
+
+/// Sorts what is nearly sorted.
+fn insert<T: Copy>(rows: &mut [T], place: impl Fn(&T) -> u64) {
+    for at in 1..rows.len() {
+        let (row, mut to) = (rows[at], at);
+        while to > 0 && place(&rows[to - 1]) > place(&row) {
+            rows[to] = rows[to - 1];
+            to -= 1;
+        }
+        rows[to] = row;
+    }
 }
 
 #[cfg(test)]

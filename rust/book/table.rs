@@ -1,5 +1,7 @@
 //! Columns that are owned and may change: rows of one side of one market.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::columns::Columns;
@@ -64,17 +66,25 @@ fn append<T: Copy>(column: &mut Option<Vec<T>>, source: Option<&[T]>, rows: &[u3
 }
 
 /// Values of rows that may stand anywhere.
-fn fetched<'a, T: Copy>(source: &'a [T], rows: &'a [u32]) -> impl Iterator<Item = T> + 'a {
-    rows.iter().enumerate().map(|(turn, &row)| {
+pub fn fetched<'a, T: Copy>(source: &'a [T], rows: &'a [u32]) -> impl Iterator<Item = T> + 'a {
+    fetching(rows, |line| prefetch(source, line)).map(|row| source[row])
+}
+
+/// Rows that may stand anywhere, while what is read of them is fetched for those ahead.
+pub fn fetching<'a>(
+    rows: &'a [u32],
+    fetch: impl Fn(Range<usize>) + 'a,
+) -> impl Iterator<Item = usize> + 'a {
+    rows.iter().enumerate().map(move |(turn, &row)| {
         if let Some(&row) = rows.get(turn + AHEAD) {
-            prefetch(source, row as usize..row as usize + 1);
+            fetch(row as usize..row as usize + 1);
         }
-        source[row as usize]
+        row as usize
     })
 }
 
 /// Rows ahead whose place is fetched meanwhile.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 /// Fewer rows are written by one thread.
 const MANY: usize = 1 << 12;
 
@@ -208,15 +218,23 @@ impl Table {
 
     /// Adds rows at the end.
     pub fn append(&mut self, source: &Columns<'_>, rows: &[u32]) {
-        for (column, source) in self.whole.iter_mut().zip(whole_of(source)) {
-            append(column, source, rows);
+        let whole = self.whole.iter_mut().zip(whole_of(source));
+        let ids = source.position_id.unwrap_or(&[]);
+        let position_id = &mut self.position_id;
+        reserve(position_id, rows.len());
+        if rows.len() < MANY {
+            whole.for_each(|(column, source)| append(column, source, rows));
+            position_id.extend(fetched(ids, rows));
+        } else {
+            let whole: Vec<_> = whole.collect();
+            rayon::join(
+                || whole.into_par_iter().for_each(|(column, source)| append(column, source, rows)),
+                || position_id.extend(fetched(ids, rows)),
+            );
         }
         append(&mut self.account, source.account, rows);
         append(&mut self.owner, source.owner, rows);
         append(&mut self.tier, source.tier, rows);
-        let ids = source.position_id.unwrap_or(&[]);
-        reserve(&mut self.position_id, rows.len());
-        self.position_id.extend(fetched(ids, rows));
     }
 
     /// Overwrites rows: (row here, row there) pairs; ids stay.

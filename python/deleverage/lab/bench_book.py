@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from statistics import median
 
 import numpy as np
 import polars as pl
 
+from deleverage import ranking
 from deleverage.book import Book
+from deleverage.lab.bench_cases import subject_of
 from deleverage.lab.bench_report import Goal, Measurement, Unit, measured
 from deleverage.lab.bench_ticks import CASE, STEP, kept_book
 from deleverage.lab.bench_timing import Floor, alternate, cores, repeat
 from deleverage.lab.books import Book as Drawn
+from deleverage.lab.books import Distribution, generate
 
 __all__ = ["measure_book"]
 
@@ -21,6 +25,11 @@ _LEAST_UPSERTS = 5e6
 _ALLOWED = Goal(limit=1)
 _RERANK, _LIGHTS = Goal(limit=3), Goal(limit=4)
 _BEFORE_POLARS = Goal(limit=25, is_speedup=True)
+_THREADS = min(2, cores())
+_SCALING = Goal(limit=0.9 * _THREADS, is_speedup=True)
+_SIDE, _SHARE = 1, 0.001
+
+Rates = dict[int, tuple[int, int, bool]]
 
 
 def measure_book(
@@ -52,6 +61,10 @@ def measure_book(
     del book
     progress(f"{many.markets} markets ranked anew")
     yield from _whole(many, rounds)
+    progress("one thread beside two")
+    yield _scaling(many, "all edges found", partial(_reranking, many), rounds)
+    ties = generate(one.positions, distribution=Distribution.TIES, seed=one.seed)
+    yield _scaling(ties, f"select over all rows, {_SHARE:.1%}", partial(_selecting, ties), rounds)
 
 
 def _line(
@@ -62,6 +75,7 @@ def _line(
     reference: str,
     theirs: list[float],
     goal: Goal,
+    threads: int = 0,
     unit: Unit = Unit.MILLISECONDS,
     note: str = "",
 ) -> Measurement:
@@ -70,7 +84,7 @@ def _line(
         case=case,
         distribution=drawn.distribution.value,
         positions=drawn.positions,
-        threads=cores(),
+        threads=threads or cores(),
         ours=ours,
         reference=reference,
         theirs=theirs,
@@ -106,16 +120,8 @@ def _upserts(book: Book, drawn: Drawn, rounds: int) -> Measurement:
 def _whole(drawn: Drawn, rounds: int) -> Iterator[Measurement]:
     """Edges and lights of all markets after all marks moved."""
     book = kept_book(drawn)
-    floor = Floor(
-        [drawn.lots, drawn.entry_value, *(getattr(drawn, name) for name in CASE.own)],
-        threads=cores(),
-    )
-    rng = np.random.default_rng(11)
-    marks = drawn.mark_num.astype(np.float64)
-
-    def moved() -> dict[int, tuple[int, int, bool]]:
-        marks[:] *= np.exp(rng.normal(0, STEP, drawn.markets))
-        return {code: (int(mark), drawn.mark_den, False) for code, mark in enumerate(marks)}
+    floor = _floor(drawn, threads=cores())
+    moved = _moves(drawn)
 
     def light() -> object:
         book.set_rates(moved())
@@ -142,3 +148,56 @@ def _ranking_in_polars(book: Book, drawn: Drawn) -> Callable[[], pl.DataFrame]:
     frame = pl.DataFrame({"market": drawn.market, "is_long": drawn.lots > 0, "score": scores})
     ranked = pl.col("score").rank("ordinal", descending=True).over("market", "is_long")
     return partial(frame.select, ranked)
+
+
+def _floor(drawn: Drawn, *, threads: int) -> Floor:
+    own = [getattr(drawn, name) for name in CASE.own]
+    return Floor([drawn.lots, drawn.entry_value, *own], threads=threads)
+
+
+def _moves(drawn: Drawn) -> Callable[[], Rates]:
+    """Return what moves the marks of all markets by a step and says where they are."""
+    rng = np.random.default_rng(11)
+    marks = drawn.mark_num.astype(np.float64)
+
+    def moved() -> Rates:
+        marks[:] *= np.exp(rng.normal(0, STEP, drawn.markets))
+        return {code: (int(mark), drawn.mark_den, False) for code, mark in enumerate(marks)}
+
+    return moved
+
+
+def _reranking(drawn: Drawn, threads: int) -> Callable[[], object]:
+    book, moved = kept_book(drawn, threads=threads), _moves(drawn)
+
+    def rerank() -> object:
+        return book.rerank(rates=moved())
+
+    repeat(rerank, 3)
+    return rerank
+
+
+def _selecting(drawn: Drawn, threads: int) -> Callable[[], object]:
+    subject = subject_of(drawn, CASE)
+    lots = max(1, int(drawn.open_interest(_SIDE) * _SHARE))
+    call = partial(ranking.select, subject.columns, subject.rates[0], rule=CASE.rule)
+    return partial(call, side=_SIDE, lots=lots, threads=threads)
+
+
+def _scaling(
+    drawn: Drawn, case: str, calling: Callable[[int], Callable[[], object]], rounds: int
+) -> Measurement:
+    """One thread beside two; what the floor gains by a second one is what the memory allows."""
+    theirs, ours = alternate(calling(1), calling(_THREADS), rounds)
+    alone, both = (_floor(drawn, threads=count) for count in (1, _THREADS))
+    slow, fast = alternate(alone, both, rounds)
+    return _line(
+        drawn,
+        case,
+        ours=ours,
+        reference="one thread",
+        theirs=theirs,
+        goal=_SCALING,
+        threads=_THREADS,
+        note=f"the floor gains {median(slow) / median(fast):.2f}x",
+    )
