@@ -73,7 +73,7 @@ def test_a_number_of_an_edition_is_swept(dump: Dump, tmp_path: Path, capsysbinar
     [
         (("--sweep", "pool"), "--sweep: expected NAME=VALUE,VALUE,..., got 'pool'"),
         (("--sweep", "=1"), "--sweep: expected NAME=VALUE,VALUE,..., got '=1'"),
-        (("--sweep", "price.deviaton=1"), "expected one of price.deviation"),
+        (("--sweep", "price.deviaton=1"), "level, price.deviation, got 'price.deviaton'"),
         (("--sweep", "pool=1,"), "--sweep pool: expected"),
         (("--sweep", "pool=1,much"), "--sweep pool: expected"),
         (("--sweep", "pool=1,1.0"), "--sweep pool: expected each value once, got 1,1.0"),

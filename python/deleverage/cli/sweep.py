@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from deleverage.cli.exits import ExitCode, say
-from deleverage.cli.inputs import decimal_of, unknown, venue_of
+from deleverage.cli.inputs import decimal_of, venue_of
 from deleverage.cli.options import Format
 from deleverage.cli.output import Sink, emit_frame
 from deleverage.cli.replay import policies_of, pool_of
@@ -80,14 +80,14 @@ def sweep_dump(
 
 def _axes(swept: Sequence[str], editions: Sequence[Venue]) -> dict[str, list[Decimal]]:
     """Read what is swept: the values by the parameter's name."""
-    known = {*POOL, *(name for venue in editions for name in venue.numbers)}
+    known = list(dict.fromkeys((*POOL, *(name for one in editions for name in one.numbers))))
     axes: dict[str, list[Decimal]] = {}
     for text in swept:
         name, is_pair, values = text.partition("=")
         if not is_pair or not name:
             raise InputError(f"--sweep: expected NAME=VALUE,VALUE,..., got {text!r}")
         if name not in known:
-            raise InputError(unknown("--sweep", name, known))
+            raise InputError(f"--sweep: expected one of {', '.join(known)}, got {name!r}")
         if name in axes:
             raise InputError(f"--sweep: expected each parameter once, got {name} twice")
         axes[name] = [decimal_of(value, option=f"--sweep {name}") for value in values.split(",")]
