@@ -205,8 +205,8 @@ impl Coefficients {
         let mut uppers = vec![0.0; rows.len()];
         let (low, high) = (band.0 / self.unit, band.1 / self.unit);
         let (entry, bankruptcy) = (entry.as_slice(), bankruptcy.as_slice());
-        let uppers_of = Uppers { column: self, entry, bankruptcy, low, high, into: &mut uppers };
-        dispatch(level, uppers_of);
+        let uppers_of = Uppers { entry, bankruptcy, low, high, into: &mut uppers };
+        dispatch(level, Formed(self, uppers_of));
         uppers
     }
 
@@ -228,7 +228,7 @@ impl Coefficients {
             end,
             kept,
         };
-        dispatch(level, screen);
+        dispatch(level, Formed(self, screen));
     }
 }
 
@@ -251,12 +251,20 @@ const RATIO: u8 = 4;
 const RATIO_LEVERAGE: u8 = 5;
 const LEVERAGE: u8 = 6;
 
-impl Task for Screen<'_> {
+/// A loop that is free of branches for one form and one direction.
+trait Loop {
+    fn run<const FORM: u8, const RISES: bool>(self);
+}
+
+/// The loop of a column's form and direction.
+struct Formed<'a, T>(&'a Coefficients, T);
+
+impl<T: Loop> Task for Formed<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        match self.column.form {
+        match self.0.form {
             Form::Entry => self.by_direction::<ENTRY>(),
             Form::EntryLeverage => self.by_direction::<ENTRY_LEVERAGE>(),
             Form::Mark => self.by_direction::<MARK>(),
@@ -268,18 +276,20 @@ impl Task for Screen<'_> {
     }
 }
 
-impl Screen<'_> {
+impl<T: Loop> Formed<'_, T> {
     #[inline(always)]
     fn by_direction<const FORM: u8>(self) {
-        if self.column.direction > 0.0 {
-            self.scan::<FORM, true>();
+        if self.0.rises() {
+            self.1.run::<FORM, true>();
         } else {
-            self.scan::<FORM, false>();
+            self.1.run::<FORM, false>();
         }
     }
+}
 
+impl Loop for Screen<'_> {
     #[inline(always)]
-    fn scan<const FORM: u8, const RISES: bool>(self) {
+    fn run<const FORM: u8, const RISES: bool>(self) {
         for at in (self.start..self.end).step_by(BLOCK) {
             let count = BLOCK.min(self.end - at);
             let entry = &self.column.entry[at..at + count];
@@ -299,7 +309,9 @@ impl Screen<'_> {
             }
         }
     }
+}
 
+impl Screen<'_> {
     /// 1 where the row may reach the score; what cannot be told (no number) may.
     #[inline(always)]
     fn judge<const FORM: u8, const RISES: bool>(&self, a: f32, b: f32) -> u32 {
@@ -349,7 +361,6 @@ fn parts<const RISES: bool>(v: f32, a: f32, b: f32) -> (f32, f32) {
 }
 
 struct Uppers<'a> {
-    column: &'a Coefficients,
     entry: &'a [f32],
     bankruptcy: &'a [f32],
     low: f64,
@@ -357,40 +368,14 @@ struct Uppers<'a> {
     into: &'a mut [f64],
 }
 
-impl Task for Uppers<'_> {
-    type Output = ();
-
+impl Loop for Uppers<'_> {
     #[inline(always)]
-    fn run(self) {
-        match self.column.form {
-            Form::Entry => self.by_direction::<ENTRY>(),
-            Form::EntryLeverage => self.by_direction::<ENTRY_LEVERAGE>(),
-            Form::Mark => self.by_direction::<MARK>(),
-            Form::Equity => self.by_direction::<EQUITY>(),
-            Form::Ratio => self.by_direction::<RATIO>(),
-            Form::RatioLeverage => self.by_direction::<RATIO_LEVERAGE>(),
-            Form::Leverage => self.by_direction::<LEVERAGE>(),
-        }
-    }
-}
-
-impl Uppers<'_> {
-    #[inline(always)]
-    fn by_direction<const FORM: u8>(self) {
-        if self.column.rises() {
-            self.fill(most::<FORM, true>);
-        } else {
-            self.fill(most::<FORM, false>);
-        }
-    }
-
-    #[inline(always)]
-    fn fill(self, most: impl Fn((f64, f64), f64, f64) -> f64) {
+    fn run<const FORM: u8, const RISES: bool>(self) {
         let (band, count) = ((self.low, self.high), self.into.len());
         let (entry, bankruptcy) = (&self.entry[..count], &self.bankruptcy[..count]);
         for place in 0..count {
             let (a, b) = (f64::from(entry[place]), f64::from(bankruptcy[place]));
-            self.into[place] = most(band, a, b);
+            self.into[place] = most::<FORM, RISES>(band, a, b);
         }
     }
 }
